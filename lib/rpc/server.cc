@@ -1,0 +1,101 @@
+#include "lib/rpc/server.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <grpcpp/ext/channelz_service_plugin.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <mutex>
+
+#include "lib/base/status.h"
+
+namespace holdfast::rpc {
+namespace {
+
+constexpr mode_t kSocketMode = 0660;
+
+// The lock outlives the file's name, and ends with the process however it ends.
+absl::StatusOr<UniqueFd> LockInstance(const std::string& lock_path, const std::string& socket_path) {
+  UniqueFd fd(::open(lock_path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, kSocketMode));
+  if (!fd.valid()) return ErrnoStatus(errno, fmt::format("can't create {}", lock_path));
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    return absl::FailedPreconditionError(
+        fmt::format("socket {} is in use by a running process; stop it, or choose another --instance", socket_path));
+  }
+  return fd;
+}
+
+void EnablePluginsOnce() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    grpc::channelz::experimental::InitChannelzService();
+  });
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Options& options,
+                                                       const std::vector<grpc::Service*>& services) {
+  const std::string directory = options.run_dir + "/" + options.service;
+  const std::string socket_path = fmt::format("{}/{}.sock", directory, options.instance);
+  if (socket_path.size() >= sizeof(sockaddr_un::sun_path)) {
+    return absl::InvalidArgumentError(
+        fmt::format("socket path {} is longer than the {} bytes that Linux allows; use a shorter run_dir", socket_path,
+                    sizeof(sockaddr_un::sun_path) - 1));
+  }
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error) return ErrnoStatus(error.value(), fmt::format("can't create the socket directory {}", directory));
+
+  auto server = std::unique_ptr<Server>(new Server());
+  ASSIGN_OR_RETURN(server->lock_, LockInstance(fmt::format("{}/{}.lock", directory, options.instance), socket_path));
+  server->socket_path_ = socket_path;
+  ::unlink(socket_path.c_str());
+
+  EnablePluginsOnce();
+  grpc::ServerBuilder builder;
+  builder.SetMaxReceiveMessageSize(options.message_bytes_max);
+  builder.SetMaxSendMessageSize(options.message_bytes_max);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddListeningPort("unix:" + socket_path, grpc::InsecureServerCredentials());
+  for (grpc::Service* service : services) builder.RegisterService(service);
+  server->server_ = builder.BuildAndStart();
+  if (server->server_ == nullptr || ::chmod(socket_path.c_str(), kSocketMode) != 0) {
+    return absl::InternalError(fmt::format("can't listen on {}", socket_path));
+  }
+  auto* health = server->server_->GetHealthCheckService();
+  health->SetServingStatus(false);
+  return server;
+}
+
+Server::~Server() {
+  Stop(absl::ZeroDuration());
+}
+
+void Server::SetServing(const std::string& name, bool serving) {
+  server_->GetHealthCheckService()->SetServingStatus(name, serving);
+}
+
+void Server::SetServing(bool serving) {
+  server_->GetHealthCheckService()->SetServingStatus(serving);
+}
+
+void Server::Stop(absl::Duration grace) {
+  if (stopped_ || server_ == nullptr) return;
+  stopped_ = true;
+  server_->GetHealthCheckService()->SetServingStatus(false);
+  server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
+  server_->Wait();
+  ::unlink(socket_path_.c_str());
+  lock_ = UniqueFd();
+}
+
+}  // namespace holdfast::rpc
