@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <mutex>
 
+#include "grpc/health/v1/health.pb.h"
 #include "lib/base/status.h"
 
 namespace holdfast::rpc {
@@ -34,6 +35,8 @@ absl::StatusOr<UniqueFd> LockInstance(const std::string& lock_path, const std::s
 void EnablePluginsOnce() {
   static std::once_flag once;
   std::call_once(once, [] {
+    // Reflection describes what is linked in; the library's own health service brings no descriptor.
+    grpc::health::v1::HealthCheckRequest::descriptor();
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::channelz::experimental::InitChannelzService();

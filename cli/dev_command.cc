@@ -1,0 +1,136 @@
+// `holdfast dev`: a whole gateway in the foreground.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/context.h"
+#include "cli/dev_directory.h"
+#include "cli/gateway.h"
+#include "cli/output.h"
+#include "cli/supervisor.h"
+#include "lib/base/status.h"
+
+namespace holdfast::cli {
+namespace {
+
+constexpr absl::Duration kReadyCallTimeout = absl::Milliseconds(300);
+constexpr size_t kDevicesShown = 10;
+
+// The service binaries lie beside this one.
+absl::StatusOr<std::string> OwnDirectory() {
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) return ErrnoStatus(error.value(), "can't find out where this program is");
+  return self.parent_path().string();
+}
+
+absl::StatusOr<std::vector<ChildSpec>> MakeSpecs(const DevDirectory& d, const std::string& log_level) {
+  ASSIGN_OR_RETURN(const std::string bin, OwnDirectory());
+  std::vector<ChildSpec> specs;
+  for (const std::string_view service : kServices) {
+    ChildSpec spec;
+    spec.name = std::string(service);
+    spec.argv = {fmt::format("{}/holdfast-{}", bin, service), "--config", d.config_path};
+    if (!log_level.empty()) spec.argv.insert(spec.argv.end(), {"--log-level", log_level});
+    spec.environment = d.environment;
+    if (::access(spec.argv[0].c_str(), X_OK) != 0) {
+      return absl::NotFoundError(
+          fmt::format("{} is missing; the five programs of Holdfast belong in one folder", spec.argv[0]));
+    }
+    specs.push_back(std::move(spec));
+  }
+  return specs;
+}
+
+nlohmann::json DevJson(const DevDirectory& d, const nlohmann::json& pids) {
+  nlohmann::json devices = nlohmann::json::array();
+  for (const DevDevice& device : d.devices) {
+    devices.push_back({{"id", device.id}, {"key", device.key}, {"connection_string", ConnectionString(d, device)}});
+  }
+  return {{"mqtt_port", d.mqtt_port},
+          {"mqtts_port", d.mqtts_port},
+          {"ca_file", d.ca_file},
+          {"run_dir", d.run_dir},
+          {"data_dir", d.data_dir},
+          {"hub_hostname", d.hub_hostname},
+          {"pids", pids},
+          {"devices", std::move(devices)}};
+}
+
+void PrintPeople(const DevDirectory& d, const std::optional<std::string>& upstream) {
+  fmt::print("\nThe gateway is up.\n\n");
+  fmt::print("  MQTT over TLS   {}:{}   trust {}\n", d.hostname, d.mqtts_port, d.ca_file);
+  fmt::print("  plain MQTT      127.0.0.1:{}   (this machine only)\n", d.mqtt_port);
+  if (upstream) fmt::print("  upstream        {}\n", *upstream);
+  fmt::print("  sockets         export HOLDFAST_RUN_DIR={}\n\n", d.run_dir);
+  for (size_t i = 0; i < d.devices.size() && i < kDevicesShown; ++i)
+    fmt::print("  {}\n", ConnectionString(d, d.devices[i]));
+  if (d.devices.size() > kDevicesShown) {
+    fmt::print("  … and {} more: {}/dev.json\n", d.devices.size() - kDevicesShown, d.dir);
+  }
+  fmt::print("\nCtrl-C stops it; everything is kept in {}.\n\n", d.dir);
+  std::fflush(stdout);
+}
+
+int RunDev(const Context& context, const DevOptions& options) {
+  auto directory = PrepareDevDirectory(options);
+  if (!directory.ok()) return Fail(context, directory.status());
+  auto specs = MakeSpecs(*directory, options.log_level);
+  if (!specs.ok()) return Fail(context, specs.status());
+
+  const std::string state_path = directory->dir + "/dev.json";
+  const Gateway gateway(directory->run_dir);
+  nlohmann::json pids = nlohmann::json::object();
+  Supervisor supervisor(
+      {}, *std::move(specs),
+      [&gateway](const std::string& name) {
+        const Instance instance{name, "0", fmt::format("{}/{}/0.sock", gateway.run_dir(), name)};
+        return gateway.CheckHealth(instance, kReadyCallTimeout).health == Health::kServing;
+      },
+      [&](const std::string& name, pid_t pid) {
+        pids[name] = pid;
+        const absl::Status written = ReplaceFile(state_path, DevJson(*directory, pids).dump() + "\n");
+        if (!written.ok()) fmt::print(stderr, "dev    | {}\n", std::string(written.message()));
+      });
+  if (const absl::Status status = supervisor.StartAll(); !status.ok()) {
+    supervisor.StopAll();
+    return absl::IsCancelled(status) ? kExitOk : Fail(context, status);
+  }
+  if (context.json) {
+    PrintJson(DevJson(*directory, pids));
+  } else {
+    PrintPeople(*directory, options.upstream);
+  }
+  supervisor.RunUntilStopped();
+  supervisor.StopAll();
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddDevCommand(CLI::App* app, Context* context) {
+  auto options = std::make_shared<DevOptions>();
+  CLI::App* dev = app->add_subcommand("dev", "A whole gateway in the foreground: no root, no Docker");
+  dev->add_option("--dir", options->dir, "Folder for everything; made if missing, used again at the next start")
+      ->required();
+  dev->add_option("--upstream", options->upstream, "The hub: mqtt://HOST:PORT [none: messages are held]");
+  dev->add_option("--devices", options->devices, "Devices dev1…devN, made where missing")
+      ->check(CLI::Range(1, kDevicesMax))
+      ->capture_default_str();
+  dev->add_option("--mqtt-port", options->mqtt_port, "Plain MQTT on loopback [a free port, kept]")
+      ->check(CLI::Range(1, 65535));
+  dev->add_option("--mqtts-port", options->mqtts_port, "MQTT over TLS [a free port, kept]")
+      ->check(CLI::Range(1, 65535));
+  dev->add_option("--hostname", options->hostname, "The name by which devices reach this machine [localhost]");
+  dev->add_option("--log-level", options->log_level, "Of the services [the configuration's, else info]")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}));
+  dev->footer(
+      "Examples:\n  holdfast dev --dir ./gw\n  holdfast dev --dir ./gw --upstream mqtt://localhost:1883 --devices 20\n"
+      "  holdfast dev --dir ./gw --json 2>gw.log | jq -r '.devices[0].connection_string'");
+  dev->callback([context, options] { context->run = [context, options] { return RunDev(*context, *options); }; });
+}
+
+}  // namespace holdfast::cli

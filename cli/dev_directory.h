@@ -1,0 +1,66 @@
+// The folder of `holdfast dev`: certificates, identities, configuration, sockets and data of one gateway. Made at the
+// first start, used again at each later one.
+//
+//   DIR/holdfast.toml     written once; yours to edit
+//   DIR/identities.toml   devices dev1… with random keys; kept, extended when more are asked for; 0600
+//   DIR/dev.json          what `dev --json` prints, kept up to date with the processes' ids; 0600
+//   DIR/dev.lock          held while `holdfast dev` runs
+//   DIR/data/             data_dir: the store's database, auth's keys and the CAs (data/secrets)
+//   DIR/run/              run_dir: sockets; elsewhere, by a short name, if DIR's path is too long for a socket
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lib/base/unique_fd.h"
+
+namespace holdfast::cli {
+
+inline constexpr int kDevicesMax = 10'000;
+
+struct DevOptions {
+  std::string dir;
+  std::optional<std::string> upstream;  // mqtt://HOST:PORT
+  std::optional<std::string> hostname;
+  std::optional<uint16_t> mqtt_port;
+  std::optional<uint16_t> mqtts_port;
+  int devices = 1;
+  std::string log_level;  // Empty: the configuration's.
+};
+
+struct DevDevice {
+  std::string id;
+  std::string key;  // base64
+};
+
+struct DevDirectory {
+  UniqueFd lock;
+  std::string dir;  // absolute
+  std::string config_path;
+  std::string run_dir;
+  std::string data_dir;
+  std::string ca_file;
+  std::string hostname;
+  std::string hub_hostname;
+  uint16_t mqtt_port = 0;
+  uint16_t mqtts_port = 0;
+  std::vector<DevDevice> devices;  // all of identities.toml that have a symmetric key
+  // What the services get besides the file: HOLDFAST_… that this run's options set.
+  std::vector<std::string> environment;
+};
+
+// Locks `options.dir` and makes in it what is missing. FAILED_PRECONDITION if another `holdfast dev` runs there;
+// INVALID_ARGUMENT for a file in it that can't be used, with its line.
+absl::StatusOr<DevDirectory> PrepareDevDirectory(const DevOptions& options);
+
+// HostName=…;DeviceId=…;SharedAccessKey=…;GatewayHostName=…
+std::string ConnectionString(const DevDirectory& directory, const DevDevice& device);
+
+// Writes `text` to `path` (0600) so that a reader sees the old file or the new one.
+absl::Status ReplaceFile(const std::string& path, const std::string& text);
+
+}  // namespace holdfast::cli

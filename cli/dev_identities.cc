@@ -1,0 +1,84 @@
+#include "cli/dev_identities.h"
+
+#include <fmt/format.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "lib/base/status.h"
+#include "lib/base/string_map.h"
+
+#define TOML_EXCEPTIONS 1
+#include <toml++/toml.h>
+
+namespace holdfast::cli {
+namespace {
+
+constexpr int kKeyBytes = 32;
+constexpr char kHeader[] =
+    "# The devices of this gateway, written by `holdfast dev`; yours to edit. Auth takes changes when it starts.\n";
+
+absl::StatusOr<std::string> RandomKey() {
+  unsigned char bytes[kKeyBytes];
+  if (RAND_bytes(bytes, sizeof bytes) != 1) return absl::InternalError("the system gives no random numbers");
+  unsigned char text[4 * ((kKeyBytes + 2) / 3) + 1];
+  const int length = EVP_EncodeBlock(text, bytes, sizeof bytes);
+  OPENSSL_cleanse(bytes, sizeof bytes);
+  return std::string(reinterpret_cast<const char*>(text), static_cast<size_t>(length));
+}
+
+absl::StatusOr<std::string> ReadText(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) return std::string(kHeader);
+  std::ifstream in(path, std::ios::binary);
+  std::stringstream text;
+  text << in.rdbuf();
+  if (!in) return absl::PermissionDeniedError(fmt::format("can't read {}", path));
+  return text.str();
+}
+
+struct Found {
+  StringSet ids;                   // All devices.
+  std::vector<DevDevice> devices;  // Those with a symmetric key.
+};
+
+absl::StatusOr<Found> Parse(const std::string& path, const std::string& text) {
+  Found found;
+  try {
+    const toml::table table = toml::parse(text, path);
+    const toml::array* list = table["identity"].as_array();
+    for (size_t i = 0; list != nullptr && i < list->size(); ++i) {
+      const toml::table* identity = list->get(i)->as_table();
+      if (identity == nullptr || identity->contains("module_id")) continue;
+      DevDevice d{(*identity)["device_id"].value_or(std::string()), (*identity)["primary_key"].value_or(std::string())};
+      found.ids.insert(d.id);
+      if (!d.key.empty()) found.devices.push_back(std::move(d));
+    }
+  } catch (const toml::parse_error& e) {
+    return absl::InvalidArgumentError(fmt::format("{}:{}: {}", path, e.source().begin.line, e.description()));
+  }
+  return found;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<DevDevice>> ProvideDevices(const std::string& path, int count) {
+  ASSIGN_OR_RETURN(std::string text, ReadText(path));
+  ASSIGN_OR_RETURN(Found found, Parse(path, text));
+  bool changed = false;
+  for (int i = 1; i <= count; ++i) {
+    const std::string id = fmt::format("dev{}", i);
+    if (found.ids.contains(id)) continue;
+    ASSIGN_OR_RETURN(const std::string key, RandomKey());
+    text += fmt::format("\n[[identity]]\ndevice_id = \"{}\"\nprimary_key = \"{}\"\n", id, key);
+    found.devices.push_back({id, key});
+    changed = true;
+  }
+  if (changed) RETURN_IF_ERROR(ReplaceFile(path, text));
+  return std::move(found.devices);
+}
+
+}  // namespace holdfast::cli

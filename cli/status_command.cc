@@ -1,0 +1,195 @@
+// `holdfast status`: one look at the whole gateway. What can't be asked is shown as such; the rest is shown all the
+// same.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/context.h"
+#include "cli/gateway.h"
+#include "cli/output.h"
+#include "cli/wire.h"
+#include "holdfast/auth/v1/auth.grpc.pb.h"
+#include "holdfast/router/v1/router.grpc.pb.h"
+#include "holdfast/store/v1/store.grpc.pb.h"
+#include "holdfast/uplink/v1/uplink.grpc.pb.h"
+#include "lib/base/status.h"
+
+namespace holdfast::cli {
+namespace {
+
+constexpr absl::Duration kHealthTimeout = absl::Seconds(2);
+
+struct ServiceHealth {
+  Instance instance;
+  HealthReport report;
+};
+
+std::vector<ServiceHealth> CheckAll(const Gateway& gateway) {
+  std::vector<ServiceHealth> all;
+  for (const std::string_view service : kServices) {
+    for (Instance& instance : gateway.Instances(service)) {
+      HealthReport report = gateway.CheckHealth(instance, kHealthTimeout);
+      all.push_back({std::move(instance), std::move(report)});
+    }
+  }
+  return all;
+}
+
+// All that the services told; what could not be asked stays empty.
+struct Snapshot {
+  std::vector<ServiceHealth> services;
+  absl::StatusOr<uplink::v1::GetUplinkStatusResponse> uplink;
+  absl::StatusOr<router::v1::GetRouterStatusResponse> router;
+  absl::StatusOr<store::v1::ListQueuesResponse> queues;
+  absl::StatusOr<store::v1::GetStoreStatusResponse> store;
+  absl::StatusOr<auth::v1::ListIdentitiesResponse> identities;
+
+  bool healthy() const {
+    for (const ServiceHealth& s : services) {
+      if (s.report.health != Health::kServing) return false;
+    }
+    return true;
+  }
+};
+
+Snapshot TakeSnapshot(const Gateway& gateway) {
+  Snapshot s;
+  s.services = CheckAll(gateway);
+  s.uplink = gateway.Call<uplink::v1::UplinkStatus, uplink::v1::GetUplinkStatusResponse>(
+      "uplink", &uplink::v1::UplinkStatus::Stub::GetUplinkStatus, uplink::v1::GetUplinkStatusRequest());
+  s.router = gateway.Call<router::v1::Sessions, router::v1::GetRouterStatusResponse>(
+      "router", &router::v1::Sessions::Stub::GetRouterStatus, router::v1::GetRouterStatusRequest());
+  s.queues = gateway.Call<store::v1::Queues, store::v1::ListQueuesResponse>(
+      "store", &store::v1::Queues::Stub::ListQueues, store::v1::ListQueuesRequest());
+  s.store = gateway.Call<store::v1::StoreStatus, store::v1::GetStoreStatusResponse>(
+      "store", &store::v1::StoreStatus::Stub::GetStoreStatus, store::v1::GetStoreStatusRequest());
+  s.identities = gateway.Call<auth::v1::Identities, auth::v1::ListIdentitiesResponse>(
+      "auth", &auth::v1::Identities::Stub::ListIdentities, auth::v1::ListIdentitiesRequest());
+  return s;
+}
+
+nlohmann::json ServicesJson(const Snapshot& s) {
+  nlohmann::json services = nlohmann::json::array();
+  for (const auto& [instance, report] : s.services) {
+    services.push_back({{"service", instance.service},
+                        {"instance", instance.name},
+                        {"socket", instance.socket_path},
+                        {"health", HealthName(report.health)},
+                        {"pid", report.pid},
+                        {"detail", report.detail}});
+  }
+  return services;
+}
+
+nlohmann::json ToJson(const Gateway& gateway, const Snapshot& s) {
+  nlohmann::json json = {{"run_dir", gateway.run_dir()}, {"healthy", s.healthy()}, {"services", ServicesJson(s)}};
+  json["link"] = nullptr;
+  if (s.uplink.ok()) {
+    json["link"] = {{"state", LinkStateName(s.uplink->state())},
+                    {"since", HumanTime(ToTime(s.uplink->since()))},
+                    {"reason", s.uplink->reason()},
+                    {"upstream", s.uplink->upstream()},
+                    {"address", s.uplink->address()},
+                    {"lag_messages", s.uplink->lag_messages()},
+                    {"lag_seconds", s.uplink->has_lag() ? absl::ToDoubleSeconds(ToDuration(s.uplink->lag())) : 0.0},
+                    {"in_flight", s.uplink->in_flight()},
+                    {"delivered", s.uplink->delivered()},
+                    {"delivered_per_second", s.uplink->delivered_per_second()},
+                    {"connects", s.uplink->connects()},
+                    {"stalled", s.uplink->stalled()}};
+  }
+  json["clients"] = nullptr;
+  if (s.router.ok()) {
+    json["clients"] = {
+        {"sessions", s.router->sessions()},
+        {"mqtt_port", s.router->mqtt_port()},
+        {"mqtts_port", s.router->mqtts_port()},
+        {"paused", s.router->paused()},
+        {"received", s.router->received()},
+        {"acknowledged", s.router->acknowledged()},
+        {"certificate_not_after", s.router->has_certificate_not_after()
+                                      ? nlohmann::json(HumanTime(ToTime(s.router->certificate_not_after())))
+                                      : nlohmann::json(nullptr)}};
+  }
+  json["identities"] = s.identities.ok() ? nlohmann::json(s.identities->identities_size()) : nlohmann::json(nullptr);
+  json["store"] = s.store.ok() ? StoreStatusJson(*s.store) : nlohmann::json(nullptr);
+  json["queues"] = nullptr;
+  if (s.queues.ok()) {
+    json["queues"] = nlohmann::json::array();
+    for (const auto& queue : s.queues->queues()) json["queues"].push_back(QueueJson(queue));
+  }
+  return json;
+}
+
+void PrintLink(const Snapshot& s) {
+  if (!s.uplink.ok()) return fmt::print("link      unknown: uplink can't be asked\n");
+  const auto& u = *s.uplink;
+  fmt::print("link      {} for {}", LinkStateName(u.state()), HumanDuration(absl::Now() - ToTime(u.since())));
+  if (!u.upstream().empty()) fmt::print(", {}", u.upstream());
+  if (!u.address().empty()) fmt::print(" ({})", u.address());
+  if (!u.reason().empty()) fmt::print(": {}", u.reason());
+  fmt::print("\nlag       {} messages", u.lag_messages());
+  if (u.has_lag() && u.lag_messages() > 0) fmt::print(", the oldest waits for {}", HumanDuration(ToDuration(u.lag())));
+  fmt::print("\ndelivered {} since uplink started, {:.0f}/s now, {} in flight\n", u.delivered(),
+             u.delivered_per_second(), u.in_flight());
+  if (u.stalled()) fmt::print("          STALLED: connected, but the hub acknowledges nothing\n");
+}
+
+void PrintClients(const Snapshot& s) {
+  if (!s.router.ok()) return fmt::print("clients   unknown: router can't be asked\n");
+  const auto& r = *s.router;
+  fmt::print("clients   {} connected{}; {} messages received, {} acknowledged{}\n", r.sessions(),
+             s.identities.ok() ? fmt::format(" of {} identities", s.identities->identities_size()) : "", r.received(),
+             r.acknowledged(), r.paused() ? "; PAUSED, the store has no room" : "");
+}
+
+void PrintStore(const Snapshot& s) {
+  if (!s.store.ok() || !s.queues.ok()) return fmt::print("store     unknown: store can't be asked\n");
+  uint64_t records = 0;
+  for (const auto& queue : s.queues->queues()) records += queue.records();
+  fmt::print("store     {} of {} used, {} records in {} queues, {} free on the disk{}{}\n",
+             HumanBytes(s.store->bytes()), HumanBytes(s.store->bytes_max()), records, s.queues->queues_size(),
+             HumanBytes(s.store->disk_free_bytes()), s.store->reason().empty() ? "" : ": ", s.store->reason());
+}
+
+void PrintPeople(const Gateway& gateway, const Snapshot& s) {
+  Table table({"SERVICE", "INSTANCE", "HEALTH", "PID"});
+  for (const auto& [instance, report] : s.services) {
+    table.Add({instance.service, instance.name, std::string(HealthName(report.health)),
+               report.pid > 0 ? fmt::to_string(report.pid) : "-"});
+  }
+  fmt::print("{}\n", table.Text());
+  PrintLink(s);
+  PrintClients(s);
+  PrintStore(s);
+  std::fflush(stdout);
+  for (const auto& [instance, report] : s.services) {
+    if (!report.detail.empty()) fmt::print(stderr, "holdfast: {}\n", report.detail);
+  }
+}
+
+int RunStatus(const Context& context) {
+  const auto options = ResolveOptions(context);
+  if (!options.ok()) return Fail(context, options.status());
+  const Gateway gateway(options->run_dir);
+  const Snapshot snapshot = TakeSnapshot(gateway);
+  if (context.json) {
+    PrintJson(ToJson(gateway, snapshot));
+  } else {
+    PrintPeople(gateway, snapshot);
+  }
+  return snapshot.healthy() ? kExitOk : kExitFailed;
+}
+
+}  // namespace
+
+void AddStatusCommand(CLI::App* app, Context* context) {
+  CLI::App* status =
+      app->add_subcommand("status", "Health of each service, the link to the hub, lag, clients, storage");
+  status->footer(
+      "Exit code 0 if every service is healthy. A hub that is away is not a fault.\n\nExamples:\n"
+      "  holdfast status\n  holdfast --run-dir ./gw/run status\n  holdfast --json status | jq .link.state");
+  status->callback([context] { context->run = [context] { return RunStatus(*context); }; });
+}
+
+}  // namespace holdfast::cli

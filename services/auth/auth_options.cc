@@ -1,0 +1,27 @@
+#include "services/auth/auth_options.h"
+
+#include "lib/base/status.h"
+#include "lib/pki/certificate_files.h"
+
+namespace holdfast::auth {
+
+absl::StatusOr<AuthOptions> ReadAuthOptions(const ConfigFile& file, const GatewayOptions& gateway) {
+  const std::string secrets = gateway.data_dir + "/secrets/";
+  AuthOptions options{.identities_file = "",
+                      .sealing_key_file = secrets + "sealing.key",
+                      .device_ca_cert_file = secrets + pki::kDeviceCaFile,
+                      .device_ca_key_file = secrets + pki::kDeviceCaKeyFile,
+                      .trust_bundle_file = secrets + pki::kRootCaFile,
+                      .metrics_address = ""};
+  ConfigSection section = file.Section("auth");
+  section.Read("identities_file", &options.identities_file);
+  section.Read("sealing_key_file", &options.sealing_key_file);
+  section.Read("device_ca_cert_file", &options.device_ca_cert_file);
+  section.Read("device_ca_key_file", &options.device_ca_key_file);
+  section.Read("trust_bundle_file", &options.trust_bundle_file);
+  section.Read("metrics_address", &options.metrics_address);
+  RETURN_IF_ERROR(section.Finish());
+  return options;
+}
+
+}  // namespace holdfast::auth

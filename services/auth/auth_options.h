@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "lib/config/config.h"
+
+namespace holdfast::auth {
+
+// The section [auth] of holdfast.toml; see README.md. Paths that are not given lie in <gateway.data_dir>/secrets.
+struct AuthOptions {
+  std::string identities_file;
+  std::string sealing_key_file;
+  std::string device_ca_cert_file;
+  std::string device_ca_key_file;
+  std::string trust_bundle_file;
+  std::string metrics_address;
+};
+
+absl::StatusOr<AuthOptions> ReadAuthOptions(const ConfigFile& file, const GatewayOptions& gateway);
+
+}  // namespace holdfast::auth

@@ -1,0 +1,159 @@
+#include "services/auth/auth_service.h"
+
+#include <fmt/format.h>
+
+#include "lib/base/log.h"
+#include "lib/base/status.h"
+#include "lib/rpc/status.h"
+#include "services/auth/identity_watch.h"
+
+namespace holdfast::auth {
+namespace {
+
+constexpr size_t kCsrBytesMax = 64 << 10;
+
+grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext* context, const absl::Status& status) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(rpc::ToGrpc(status));
+  return reactor;
+}
+
+void ToProto(absl::Duration d, google::protobuf::Duration* out) {
+  out->set_seconds(absl::IDivDuration(d, absl::Seconds(1), &d));
+  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(d)));
+}
+
+void ToProto(absl::Time t, google::protobuf::Timestamp* out) {
+  const int64_t milliseconds = absl::ToUnixMillis(t);
+  out->set_seconds(milliseconds / 1000);
+  out->set_nanos(static_cast<int32_t>(milliseconds % 1000 * 1'000'000));
+}
+
+absl::Status NotLoaded() {
+  return absl::UnavailableError("the identities are not loaded from the store yet");
+}
+
+absl::Status CheckRequest(const v1::AuthenticateRequest& request) {
+  if (request.device_id().empty() || request.device_id().size() > kIdBytesMax) {
+    return absl::InvalidArgumentError(fmt::format("device_id must have 1 to {} bytes", kIdBytesMax));
+  }
+  if (request.module_id().size() > kIdBytesMax) {
+    return absl::InvalidArgumentError(fmt::format("module_id must have at most {} bytes", kIdBytesMax));
+  }
+  // A '/' would let one pair of ids pass for another.
+  if (request.device_id().find('/') != std::string::npos || request.module_id().find('/') != std::string::npos) {
+    return absl::InvalidArgumentError("an id holds no '/'");
+  }
+  // A password that is too long is the client's fault, not the caller's: it is denied as any other that is no token.
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* AuthenticationService::Authenticate(grpc::CallbackServerContext* context,
+                                                              const v1::AuthenticateRequest* request,
+                                                              v1::AuthenticateResponse* response) {
+  const absl::Status status = Answer(*request, response);
+  if (status.ok()) Count(*request, *response);
+  return Finish(context, status);
+}
+
+absl::Status AuthenticationService::Answer(const v1::AuthenticateRequest& request, v1::AuthenticateResponse* response) {
+  RETURN_IF_ERROR(CheckRequest(request));
+  const IdentityCache::View view = cache_.Get();
+  if (view.state == IdentityCache::State::kNotLoaded) return NotLoaded();
+  if (view.state == IdentityCache::State::kNeverProvisioned) {
+    response->set_decision(v1::AuthenticateResponse::DECISION_NOT_READY);
+    response->set_detail("this gateway has never been told its identities");
+    return absl::OkStatus();
+  }
+  const Claim claim{.device_id = request.device_id(),
+                    .module_id = request.module_id(),
+                    .password = request.password(),
+                    .has_certificate = request.certificate_chain_size() > 0};
+  const Verdict verdict = authenticator_.Judge(claim, view.set->identities, trusted_clock_.Now());
+  response->set_decision(verdict.decision);
+  response->set_reason(verdict.reason);
+  response->set_detail(verdict.detail);
+  if (verdict.decision == v1::AuthenticateResponse::DECISION_GRANTED) {
+    ToProto(verdict.valid_for, response->mutable_valid_for());
+  }
+  return absl::OkStatus();
+}
+
+void AuthenticationService::Count(const v1::AuthenticateRequest& request, const v1::AuthenticateResponse& response) {
+  metrics_
+      .Counter("holdfast_auth_decisions_total", "Answers to Authenticate",
+               {{"decision", v1::AuthenticateResponse::Decision_Name(response.decision())},
+                {"reason", v1::AuthenticateResponse::Reason_Name(response.reason())}})
+      .Increment();
+  if (response.decision() == v1::AuthenticateResponse::DECISION_GRANTED) {
+    spdlog::debug("client let in id={} peer={}", Printable(FullId(request.device_id(), request.module_id())),
+                  Printable(request.peer()));
+    return;
+  }
+  const auto left_out = failure_log_.Admit(clock_.SinceBoot());
+  if (!left_out) return;
+  spdlog::warn("client not let in id={} reason={} detail={} peer={} not_logged_before_this={}",
+               Printable(FullId(request.device_id(), request.module_id())),
+               v1::AuthenticateResponse::Reason_Name(response.reason()), Printable(response.detail()),
+               Printable(request.peer()), *left_out);
+}
+
+grpc::ServerUnaryReactor* IdentitiesService::ListIdentities(grpc::CallbackServerContext* context,
+                                                            const v1::ListIdentitiesRequest*,
+                                                            v1::ListIdentitiesResponse* response) {
+  const IdentityCache::View view = cache_.Get();
+  if (view.state == IdentityCache::State::kNotLoaded) return Finish(context, NotLoaded());
+  if (view.set != nullptr) {
+    for (const auto& [id, identity] : view.set->identities) auth::ToProto(identity, response->add_identities());
+    ToProto(view.set->about.synced_at, response->mutable_synced_at());
+  }
+  return Finish(context, absl::OkStatus());
+}
+
+grpc::ServerWriteReactor<v1::WatchIdentitiesResponse>* IdentitiesService::WatchIdentities(
+    grpc::CallbackServerContext*, const v1::WatchIdentitiesRequest*) {
+  return IdentityWatch::Start(cache_, is_stopping_);
+}
+
+void IdentitiesService::Stop() {
+  is_stopping_ = true;
+  cache_.Notify();
+}
+
+grpc::ServerUnaryReactor* CertificatesService::IssueServerCertificate(grpc::CallbackServerContext* context,
+                                                                      const v1::IssueServerCertificateRequest* request,
+                                                                      v1::IssueServerCertificateResponse* response) {
+  const absl::Status status = Issue(request->certificate_signing_request_pem(), response);
+  if (!status.ok()) spdlog::warn("server certificate not issued error={}", Text(status));
+  return Finish(context, status);
+}
+
+absl::Status CertificatesService::Issue(const std::string& csr_pem, v1::IssueServerCertificateResponse* response) {
+  if (csr_pem.empty() || csr_pem.size() > kCsrBytesMax) {
+    return absl::InvalidArgumentError(fmt::format("the request must have 1 to {} bytes", kCsrBytesMax));
+  }
+  ASSIGN_OR_RETURN(const CertificateIssuer::Issued issued, issuer_.Issue(csr_pem));
+  response->set_certificate_chain_pem(issued.chain_pem);
+  ToProto(issued.not_after, response->mutable_not_after());
+  ToProto(issued.renew_after, response->mutable_renew_after());
+  metrics_.Counter("holdfast_auth_certificates_issued_total", "Server certificates issued").Increment();
+  metrics_
+      .Gauge("holdfast_auth_certificate_expiry_timestamp_seconds", "End of a certificate, seconds since 1970",
+             {{"certificate", "server"}})
+      .Set(static_cast<double>(absl::ToUnixSeconds(issued.not_after)));
+  spdlog::info("server certificate issued not_after={}",
+               absl::FormatTime(absl::RFC3339_sec, issued.not_after, absl::UTCTimeZone()));
+  return absl::OkStatus();
+}
+
+grpc::ServerUnaryReactor* CertificatesService::GetTrustBundle(grpc::CallbackServerContext* context,
+                                                              const v1::GetTrustBundleRequest*,
+                                                              v1::GetTrustBundleResponse* response) {
+  auto pem = issuer_.TrustBundle();
+  if (pem.ok()) response->set_certificates_pem(*std::move(pem));
+  return Finish(context, pem.status());
+}
+
+}  // namespace holdfast::auth

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <atomic>
+#include <string>
+
+#include "holdfast/auth/v1/auth.grpc.pb.h"
+#include "lib/base/clock.h"
+#include "lib/base/metrics.h"
+#include "services/auth/authenticator.h"
+#include "services/auth/certificate_issuer.h"
+#include "services/auth/failure_log.h"
+#include "services/auth/identity_cache.h"
+#include "services/auth/trusted_clock.h"
+
+namespace holdfast::auth {
+
+// The three gRPC services of auth: check arguments, ask the classes behind them, translate. References outlive them.
+// Thread-safe.
+
+class AuthenticationService final : public v1::Authentication::CallbackService {
+ public:
+  AuthenticationService(const Authenticator& authenticator, const IdentityCache& cache,
+                        const TrustedClock& trusted_clock, const Clock& clock, Metrics& metrics)
+      : authenticator_(authenticator), cache_(cache), trusted_clock_(trusted_clock), clock_(clock), metrics_(metrics) {}
+
+  grpc::ServerUnaryReactor* Authenticate(grpc::CallbackServerContext* context, const v1::AuthenticateRequest* request,
+                                         v1::AuthenticateResponse* response) override;
+
+ private:
+  absl::Status Answer(const v1::AuthenticateRequest& request, v1::AuthenticateResponse* response);
+  void Count(const v1::AuthenticateRequest& request, const v1::AuthenticateResponse& response);
+
+  const Authenticator& authenticator_;
+  const IdentityCache& cache_;
+  const TrustedClock& trusted_clock_;
+  const Clock& clock_;
+  Metrics& metrics_;
+  FailureLog failure_log_;
+};
+
+class IdentitiesService final : public v1::Identities::CallbackService {
+ public:
+  explicit IdentitiesService(IdentityCache& cache) : cache_(cache) {}
+
+  grpc::ServerUnaryReactor* ListIdentities(grpc::CallbackServerContext* context,
+                                           const v1::ListIdentitiesRequest* request,
+                                           v1::ListIdentitiesResponse* response) override;
+  grpc::ServerWriteReactor<v1::WatchIdentitiesResponse>* WatchIdentities(
+      grpc::CallbackServerContext* context, const v1::WatchIdentitiesRequest* request) override;
+
+  // Ends every watch with UNAVAILABLE, so that the server can stop.
+  void Stop();
+
+ private:
+  IdentityCache& cache_;
+  std::atomic<bool> is_stopping_ = false;
+};
+
+class CertificatesService final : public v1::Certificates::CallbackService {
+ public:
+  CertificatesService(const CertificateIssuer& issuer, Metrics& metrics) : issuer_(issuer), metrics_(metrics) {}
+
+  grpc::ServerUnaryReactor* IssueServerCertificate(grpc::CallbackServerContext* context,
+                                                   const v1::IssueServerCertificateRequest* request,
+                                                   v1::IssueServerCertificateResponse* response) override;
+  grpc::ServerUnaryReactor* GetTrustBundle(grpc::CallbackServerContext* context,
+                                           const v1::GetTrustBundleRequest* request,
+                                           v1::GetTrustBundleResponse* response) override;
+
+ private:
+  absl::Status Issue(const std::string& csr_pem, v1::IssueServerCertificateResponse* response);
+
+  const CertificateIssuer& issuer_;
+  Metrics& metrics_;
+};
+
+}  // namespace holdfast::auth

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/time/time.h"
+#include "holdfast/auth/v1/auth.pb.h"
+#include "services/auth/identity.h"
+
+namespace holdfast::auth {
+
+// What a client shows for itself.
+struct Claim {
+  std::string_view device_id;
+  std::string_view module_id;  // empty for a device
+  std::string_view password;
+  bool has_certificate = false;
+};
+
+struct Verdict {
+  v1::AuthenticateResponse::Decision decision = v1::AuthenticateResponse::DECISION_DENIED;
+  v1::AuthenticateResponse::Reason reason = v1::AuthenticateResponse::REASON_UNSPECIFIED;
+  std::string detail;        // one sentence, with nothing secret in it
+  absl::Duration valid_for;  // if granted
+};
+
+// Judges claims by the rules of the IoT Hub device contract: the identity is known and enabled, and so is the device of
+// a module; the token is well-formed, not over for more than kClockSkew, made for this hub or gateway and for this
+// identity, and signed with one of its keys. A module is also let in by a token of its device's keys, for the module or
+// for the device; a device never by a module's. Immutable, thread-safe.
+class Authenticator {
+ public:
+  Authenticator(std::string hub_hostname, std::string gateway_hostname)
+      : hub_hostname_(std::move(hub_hostname)), gateway_hostname_(std::move(gateway_hostname)) {}
+
+  Verdict Judge(const Claim& claim, const IdentityMap& identities, absl::Time now) const;
+
+ private:
+  Verdict JudgeToken(const Claim& claim, const Identity& identity, const Identity* parent, absl::Time now) const;
+
+  const std::string hub_hostname_;
+  const std::string gateway_hostname_;
+};
+
+}  // namespace holdfast::auth

@@ -1,0 +1,216 @@
+#include "services/auth/identity_repository.h"
+
+#include <fmt/format.h>
+
+#include <random>
+#include <utility>
+
+#include "holdfast/store/v1/store.grpc.pb.h"
+#include "lib/base/log.h"
+#include "lib/base/status.h"
+#include "lib/rpc/status.h"
+
+namespace holdfast::auth {
+namespace {
+
+namespace v1 = store::v1;
+
+constexpr char kMetaKey[] = "auth/meta";
+constexpr char kClockKey[] = "auth/clock";
+constexpr char kIdentityPrefix[] = "auth/identity/";
+constexpr uint64_t kFixedVersion = 0;  // of records that have one key for ever
+constexpr uint32_t kPageEntries = 500;
+constexpr size_t kWriteBytesMax = 1 << 20;
+
+template <typename Request, typename Response>
+absl::StatusOr<Response> Call(rpc::Channels& store,
+                              grpc::Status (v1::KeyValue::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                                         Response*),
+                              const Request& request) {
+  v1::KeyValue::Stub stub(store.Pick());
+  grpc::ClientContext context;
+  rpc::SetDeadline(&context, IdentityRepository::kCallTimeout);
+  Response response;
+  const absl::Status status = rpc::FromGrpc((stub.*method)(&context, request, &response));
+  if (!status.ok()) return status;
+  return response;
+}
+
+absl::StatusOr<v1::Entry> Get(rpc::Channels& store, const std::string& key) {
+  v1::GetRequest request;
+  request.set_key(key);
+  ASSIGN_OR_RETURN(v1::GetResponse response, Call(store, &v1::KeyValue::Stub::Get, request));
+  return std::move(*response.mutable_entry());
+}
+
+// Calls `on_entry` for all that start with the prefix.
+absl::Status ForEach(rpc::Channels& store, const std::string& prefix, uint32_t limit,
+                     const std::function<void(const v1::Entry&)>& on_entry) {
+  v1::ListRequest request;
+  request.set_prefix(prefix);
+  request.set_limit(limit);
+  do {
+    ASSIGN_OR_RETURN(const v1::ListResponse response, Call(store, &v1::KeyValue::Stub::List, request));
+    for (const v1::Entry& entry : response.entries()) on_entry(entry);
+    request.set_start_key(response.next_key());
+  } while (!request.start_key().empty());
+  return absl::OkStatus();
+}
+
+// Two replicas that replace the set at the same time must not write under one prefix.
+std::string NewPrefix(uint64_t generation) {
+  std::random_device random;
+  return fmt::format("{}{:016x}-{:08x}/", kIdentityPrefix, generation, random());
+}
+
+// Wrong key and damage are different things to an operator.
+absl::Status Explain(const absl::Status& status, std::string_view what) {
+  if (absl::IsFailedPrecondition(status)) {
+    return absl::FailedPreconditionError(
+        fmt::format("{} in the store was sealed with another key; restore the sealing key that belongs to this store. "
+                    "Nothing is overwritten",
+                    what));
+  }
+  return Annotate(status, fmt::format("{} in the store", what));
+}
+
+}  // namespace
+
+absl::StatusOr<bool> IdentityRepository::HasSealedRecords() {
+  v1::ListRequest request;
+  request.set_prefix("auth/");
+  request.set_limit(1);
+  ASSIGN_OR_RETURN(const v1::ListResponse response, Call(store_, &v1::KeyValue::Stub::List, request));
+  return response.entries_size() > 0;
+}
+
+absl::StatusOr<std::shared_ptr<const IdentitySet>> IdentityRepository::Load(const Sealing& sealing) {
+  constexpr int kAttemptsMax = 5;
+  for (int attempt = 1;; ++attempt) {
+    ASSIGN_OR_RETURN(const v1::Entry entry, Get(store_, kMetaKey));
+    const auto text = sealing.Open(kMetaKey, kFixedVersion, entry.value());
+    if (!text.ok()) return Explain(text.status(), "the set of identities");
+    auto set = std::make_shared<IdentitySet>();
+    ASSIGN_OR_RETURN(set->about, ParseSetRecord(*text));
+    set->revision = entry.revision();
+    RETURN_IF_ERROR(LoadRecords(sealing, set.get()));
+    // A set that is replaced while it is read looks as if records were missing.
+    ASSIGN_OR_RETURN(const v1::Entry again, Get(store_, kMetaKey));
+    if (again.revision() != entry.revision() && attempt < kAttemptsMax) continue;
+    if (set->damaged > 0) {
+      spdlog::error("identities in the store are missing or damaged and can't connect; provision them again count={}",
+                    set->damaged);
+    }
+    return set;
+  }
+}
+
+absl::Status IdentityRepository::LoadRecords(const Sealing& sealing, IdentitySet* set) {
+  absl::Status wrong_key;
+  RETURN_IF_ERROR(ForEach(store_, set->about.prefix, kPageEntries, [&](const v1::Entry& entry) {
+    const auto text = sealing.Open(entry.key(), set->about.generation, entry.value());
+    if (absl::IsFailedPrecondition(text.status())) wrong_key = Explain(text.status(), "an identity");
+    auto identity = text.ok() ? ParseIdentity(*text) : absl::StatusOr<Identity>(text.status());
+    if (identity.ok()) {
+      std::string id = FullId(*identity);
+      set->identities.emplace(std::move(id), *std::move(identity));
+    } else {
+      spdlog::error("an identity in the store can't be read key={} error={}", Printable(entry.key()),
+                    Text(identity.status()));
+    }
+  }));
+  RETURN_IF_ERROR(wrong_key);
+  const uint64_t read = set->identities.size();
+  set->damaged = set->about.count > read ? set->about.count - read : 0;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<const IdentitySet>> IdentityRepository::Replace(const Sealing& sealing,
+                                                                               IdentityMap identities,
+                                                                               const std::string& source_hash,
+                                                                               absl::Time now,
+                                                                               const IdentitySet* current) {
+  auto set = std::make_shared<IdentitySet>();
+  set->about.generation = current == nullptr ? 1 : current->about.generation + 1;
+  set->about.prefix = NewPrefix(set->about.generation);
+  set->about.count = identities.size();
+  set->about.source_hash = source_hash;
+  set->about.synced_at = now;
+  for (auto& [id, identity] : identities) {
+    identity.version = set->about.generation;
+    if (current == nullptr) continue;
+    const auto old = current->identities.find(id);
+    if (old != current->identities.end() && old->second.SameContent(identity)) identity.version = old->second.version;
+  }
+  set->identities = std::move(identities);
+  ASSIGN_OR_RETURN(set->revision, WriteRecords(sealing, *set, current == nullptr ? 0 : current->revision));
+  DeleteOtherGenerations(set->about.prefix);
+  return set;
+}
+
+absl::StatusOr<uint64_t> IdentityRepository::WriteRecords(const Sealing& sealing, const IdentitySet& set,
+                                                          uint64_t expected_revision) {
+  v1::WriteRequest request;
+  size_t bytes = 0;
+  for (const auto& [id, identity] : set.identities) {
+    v1::PutRequest* put = request.add_puts();
+    put->set_key(set.about.prefix + id);
+    ASSIGN_OR_RETURN(*put->mutable_value(), sealing.Seal(put->key(), set.about.generation, ToText(identity)));
+    bytes += put->ByteSizeLong();
+    if (static_cast<size_t>(request.puts_size()) < kWritePartsMax && bytes < kWriteBytesMax) continue;
+    RETURN_IF_ERROR(Call(store_, &v1::KeyValue::Stub::Write, request).status());
+    request.Clear();
+    bytes = 0;
+  }
+  v1::PutRequest* meta = request.add_puts();
+  meta->set_key(kMetaKey);
+  meta->set_expected_revision(expected_revision);
+  ASSIGN_OR_RETURN(*meta->mutable_value(), sealing.Seal(kMetaKey, kFixedVersion, ToText(set.about)));
+  ASSIGN_OR_RETURN(const v1::WriteResponse response, Call(store_, &v1::KeyValue::Stub::Write, request));
+  return response.revision();
+}
+
+void IdentityRepository::DeleteOtherGenerations(const std::string& prefix_in_force) {
+  v1::WriteRequest request;
+  // The generation's number sorts first in a prefix: a higher one may be another replica's, being written.
+  const absl::Status status = ForEach(store_, kIdentityPrefix, kPageEntries, [&](const v1::Entry& entry) {
+    if (entry.key().starts_with(prefix_in_force) || entry.key() > prefix_in_force) return;
+    request.add_deletes()->set_key(entry.key());
+    if (static_cast<size_t>(request.deletes_size()) < kWritePartsMax) return;
+    Call(store_, &v1::KeyValue::Stub::Write, request).IgnoreError();
+    request.Clear();
+  });
+  if (request.deletes_size() > 0) Call(store_, &v1::KeyValue::Stub::Write, request).IgnoreError();
+  // What stays now goes after the next replacement; it is sealed and in no one's way.
+  if (!status.ok()) spdlog::warn("records of older identities stay in the store for now error={}", Text(status));
+}
+
+absl::Status IdentityRepository::Watch(grpc::ClientContext* context, uint64_t from_revision,
+                                       const std::function<void(uint64_t)>& on_change) {
+  v1::KeyValue::Stub stub(store_.Pick());
+  v1::WatchRequest request;
+  request.set_prefix(kMetaKey);
+  request.set_from_revision(from_revision);
+  const auto stream = stub.Watch(context, request);
+  v1::WatchResponse response;
+  while (stream->Read(&response)) {
+    for (const v1::Change& change : response.changes()) on_change(change.entry().revision());
+  }
+  return rpc::FromGrpc(stream->Finish());
+}
+
+absl::StatusOr<TrustedClock::Marks> IdentityRepository::LoadMarks(const Sealing& sealing) {
+  ASSIGN_OR_RETURN(const v1::Entry entry, Get(store_, kClockKey));
+  const auto text = sealing.Open(kClockKey, kFixedVersion, entry.value());
+  if (!text.ok()) return Explain(text.status(), "the last known time");
+  return ParseMarks(*text);
+}
+
+absl::Status IdentityRepository::SaveMarks(const Sealing& sealing, const TrustedClock::Marks& marks) {
+  v1::PutRequest request;
+  request.set_key(kClockKey);
+  ASSIGN_OR_RETURN(*request.mutable_value(), sealing.Seal(kClockKey, kFixedVersion, ToText(marks)));
+  return Call(store_, &v1::KeyValue::Stub::Put, request).status();
+}
+
+}  // namespace holdfast::auth

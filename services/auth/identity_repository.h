@@ -1,0 +1,76 @@
+#pragma once
+
+#include <grpcpp/client_context.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "lib/rpc/channel.h"
+#include "services/auth/identity.h"
+#include "services/auth/identity_record.h"
+#include "services/auth/sealing.h"
+
+namespace holdfast::auth {
+
+// All identities as they are in the store. Immutable once shared.
+struct IdentitySet {
+  SetRecord about;
+  IdentityMap identities;
+  uint64_t damaged = 0;   // records that were lost or could not be read, and are left out
+  uint64_t revision = 0;  // the store's revision of the key that names this set
+};
+
+// The identities in store's key-value space, sealed:
+//
+//   auth/meta                            SetRecord: which generation is in force
+//   auth/identity/<generation>/<id>      one Identity each
+//   auth/clock                           TrustedClock::Marks
+//
+// A set is replaced by writing all its records under a new generation and then auth/meta, by compare-and-set, in the
+// last of the writes: a reader sees the old set or the new one. Every call waits for the store, at most kCallTimeout a
+// request. Errors of the store come through (UNAVAILABLE, DEADLINE_EXCEEDED: try again). Thread-safe.
+class IdentityRepository {
+ public:
+  static constexpr absl::Duration kCallTimeout = absl::Seconds(10);
+  static constexpr size_t kWritePartsMax = 500;  // records in one write; the store allows 1,000 parts
+
+  // `store` must outlive it.
+  explicit IdentityRepository(rpc::Channels& store) : store_(store) {}
+
+  // True if the store holds anything that a sealing key is needed for.
+  absl::StatusOr<bool> HasSealedRecords();
+
+  // The set in force. NOT_FOUND if there never was one; FAILED_PRECONDITION if another key sealed it. A record that is
+  // damaged is logged, counted and left out.
+  absl::StatusOr<std::shared_ptr<const IdentitySet>> Load(const Sealing& sealing);
+
+  // Makes `identities` the set in force and returns it. `current`: the set that it replaces, null if there is none;
+  // identities that are the same in both keep their version. FAILED_PRECONDITION, and nothing changed, if `current` is
+  // no longer in force.
+  absl::StatusOr<std::shared_ptr<const IdentitySet>> Replace(const Sealing& sealing, IdentityMap identities,
+                                                             const std::string& source_hash, absl::Time now,
+                                                             const IdentitySet* current);
+
+  // Calls `on_change` with the revision of every later change of the set in force, until `context` is cancelled or the
+  // stream breaks.
+  absl::Status Watch(grpc::ClientContext* context, uint64_t from_revision,
+                     const std::function<void(uint64_t)>& on_change);
+
+  // NOT_FOUND if never saved.
+  absl::StatusOr<TrustedClock::Marks> LoadMarks(const Sealing& sealing);
+  absl::Status SaveMarks(const Sealing& sealing, const TrustedClock::Marks& marks);
+
+ private:
+  absl::Status LoadRecords(const Sealing& sealing, IdentitySet* set);
+  absl::StatusOr<uint64_t> WriteRecords(const Sealing& sealing, const IdentitySet& set, uint64_t expected_revision);
+  void DeleteOtherGenerations(const std::string& prefix_in_force);
+
+  rpc::Channels& store_;
+};
+
+}  // namespace holdfast::auth

@@ -1,0 +1,227 @@
+#include "services/auth/identity_sync.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "lib/base/log.h"
+#include "lib/base/status.h"
+#include "lib/rpc/status.h"
+#include "services/auth/provisioning_file.h"
+
+namespace holdfast::auth {
+
+IdentitySync::IdentitySync(Options options, std::optional<Sealing> sealing, IdentityRepository& repository,
+                           IdentityCache& cache, TrustedClock& trusted_clock, const Clock& clock, Metrics& metrics,
+                           Callbacks callbacks)
+    : options_(std::move(options)),
+      repository_(repository),
+      cache_(cache),
+      trusted_clock_(trusted_clock),
+      clock_(clock),
+      metrics_(metrics),
+      callbacks_(std::move(callbacks)),
+      sealing_(std::move(sealing)),
+      wake_(options_.identities_file) {}
+
+IdentitySync::~IdentitySync() {
+  Stop();
+}
+
+void IdentitySync::Start() {
+  runner_ = std::thread([this] { Run(); });
+  watcher_ = std::thread([this] { WatchStore(); });
+}
+
+void IdentitySync::Stop() {
+  if (is_stopping_.exchange(true)) return;
+  wake_.Wake();
+  {
+    absl::MutexLock lock(&mutex_);
+    if (watch_context_ != nullptr) watch_context_->TryCancel();
+  }
+  if (runner_.joinable()) runner_.join();
+  if (watcher_.joinable()) watcher_.join();
+}
+
+void IdentitySync::Run() {
+  rpc::Backoff backoff(kRetryMin, kRetryMax);
+  while (!is_stopping_ && !has_failed_) {
+    const absl::Status status = Step();
+    Report(status);
+    if (status.ok()) backoff.Reset();
+    // Never zero: a store that refuses at once must not be asked in a tight loop.
+    const absl::Duration wait = status.ok() ? kTick : kRetryMin + backoff.Next();
+    if (wake_.Wait(wait) != FileWatch::Event::kWake) is_file_due_ = true;
+  }
+  if (sealing_ && has_marks_ && cache_.Get().state != IdentityCache::State::kNotLoaded) SaveMarks().IgnoreError();
+}
+
+// One error is one line, however often it comes again.
+void IdentitySync::Report(const absl::Status& status) {
+  const std::string text = status.ok() ? "" : Text(status);
+  if (text == last_error_) return;
+  last_error_ = text;
+  if (status.ok()) {
+    spdlog::info("identities are in step with the store");
+  } else if (rpc::IsTransient(status)) {
+    spdlog::warn("the store is not reachable; trying again error={}", text);
+  } else {
+    spdlog::error("identities can't be brought into step with the store; trying again error={}", text);
+  }
+}
+
+absl::Status IdentitySync::Step() {
+  RETURN_IF_ERROR(EnsureSealing());
+  RETURN_IF_ERROR(EnsureMarks());
+  if (is_store_changed_.exchange(false)) {
+    if (absl::Status status = LoadFromStore(); !status.ok()) {
+      is_store_changed_ = true;
+      return status;
+    }
+  }
+  // A damaged file must not keep what the store holds from being served, so it comes second.
+  if (is_file_due_) RETURN_IF_ERROR(ApplyFile());
+  is_file_due_ = false;
+  if (cache_.Get().state == IdentityCache::State::kNotLoaded) {
+    spdlog::info("no identities were ever provisioned; clients are told to try again later");
+    cache_.SetNeverProvisioned();
+    callbacks_.on_serving(true);
+  }
+  if (clock_.SinceBoot() - marks_saved_at_ >= kSaveMarksEvery) RETURN_IF_ERROR(SaveMarks());
+  return absl::OkStatus();
+}
+
+absl::Status IdentitySync::EnsureSealing() {
+  if (sealing_) return absl::OkStatus();
+  auto key = ReadSealingKey(options_.sealing_key_file);
+  if (absl::IsNotFound(key.status())) {
+    ASSIGN_OR_RETURN(const bool has_records, repository_.HasSealedRecords());
+    if (has_records) {
+      key = absl::FailedPreconditionError(fmt::format(
+          "the sealing key {} is missing, and the store holds identities sealed with it; restore the key. A new "
+          "one would make them unreadable, so none was made",
+          options_.sealing_key_file));
+    } else {
+      key = MakeSealingKey(options_.sealing_key_file);
+      if (absl::IsAlreadyExists(key.status())) key = ReadSealingKey(options_.sealing_key_file);  // another instance's
+      if (key.ok()) spdlog::info("made the sealing key; keep a copy of it file={}", options_.sealing_key_file);
+    }
+  }
+  absl::Status status = key.status();
+  if (status.ok()) {
+    auto sealing = Sealing::Create({*key});
+    status = sealing.status();
+    if (sealing.ok()) sealing_ = *std::move(sealing);
+  }
+  if (!status.ok()) {
+    has_failed_ = true;
+    callbacks_.on_fatal(status);
+  }
+  return status;
+}
+
+absl::Status IdentitySync::EnsureMarks() {
+  if (has_marks_) return absl::OkStatus();
+  const auto marks = repository_.LoadMarks(*sealing_);
+  if (marks.ok()) {
+    trusted_clock_.Restore(*marks);
+  } else if (absl::IsDataLoss(marks.status())) {
+    spdlog::error("the last known time can't be read and is made anew error={}", Text(marks.status()));
+  } else if (!absl::IsNotFound(marks.status())) {
+    return marks.status();
+  }
+  has_marks_ = true;
+  if (!trusted_clock_.WallIsBelieved()) {
+    spdlog::warn("the wall clock is wrong; dates are judged by the last known time wall={} taken={}",
+                 absl::FormatTime(absl::RFC3339_sec, clock_.WallNow(), absl::UTCTimeZone()),
+                 absl::FormatTime(absl::RFC3339_sec, trusted_clock_.Now(), absl::UTCTimeZone()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status IdentitySync::LoadFromStore() {
+  auto set = repository_.Load(*sealing_);
+  // Nothing there: Step() says so after it has looked at the file. Records that were there once and are gone are no
+  // reason to turn clients away.
+  if (absl::IsNotFound(set.status())) return absl::OkStatus();
+  if (!set.ok()) return set.status();
+  const IdentityCache::View view = cache_.Get();
+  if (view.set == nullptr || view.set->revision != (*set)->revision) Adopt(*std::move(set), "store");
+  return absl::OkStatus();
+}
+
+absl::Status IdentitySync::ApplyFile() {
+  if (options_.identities_file.empty()) return absl::OkStatus();
+  auto file = ReadProvisioningFile(options_.identities_file);
+  if (absl::IsNotFound(file.status())) return absl::OkStatus();  // not needed once it was loaded (P4)
+  if (!file.ok()) {
+    if (bad_file_hash_ != Text(file.status())) {
+      spdlog::error("the identities file is not used; what was known before stays in force error={}",
+                    Text(file.status()));
+      metrics_.Counter("holdfast_auth_provisioning_errors_total", "Identities files that were refused").Increment();
+    }
+    bad_file_hash_ = Text(file.status());
+    return absl::OkStatus();
+  }
+  bad_file_hash_.clear();
+  const IdentityCache::View view = cache_.Get();
+  if (view.set != nullptr && view.set->about.source_hash == file->hash && view.set->damaged == 0)
+    return absl::OkStatus();
+  auto set =
+      repository_.Replace(*sealing_, std::move(file->identities), file->hash, trusted_clock_.Now(), view.set.get());
+  if (absl::IsFailedPrecondition(set.status())) {
+    is_store_changed_ = true;  // another instance was faster
+    return absl::UnavailableError("the identities in the store were changed by another instance of auth meanwhile");
+  }
+  if (!set.ok()) return set.status();
+  Adopt(*std::move(set), "file");
+  return absl::OkStatus();
+}
+
+absl::Status IdentitySync::SaveMarks() {
+  RETURN_IF_ERROR(repository_.SaveMarks(*sealing_, trusted_clock_.Observe()));
+  marks_saved_at_ = clock_.SinceBoot();
+  return absl::OkStatus();
+}
+
+void IdentitySync::Adopt(std::shared_ptr<const IdentitySet> set, std::string_view source) {
+  spdlog::info("identities loaded source={} count={} generation={} damaged={}", source, set->identities.size(),
+               set->about.generation, set->damaged);
+  metrics_.Gauge("holdfast_auth_identities", "Identities in force").Set(static_cast<double>(set->identities.size()));
+  metrics_.Gauge("holdfast_auth_damaged_identities", "Identities in the store that can't be read")
+      .Set(static_cast<double>(set->damaged));
+  cache_.Set(std::move(set));
+  callbacks_.on_serving(true);
+}
+
+void IdentitySync::WatchStore() {
+  rpc::Backoff backoff(kRetryMin, kRetryMax);
+  uint64_t next_revision = 0;
+  while (!is_stopping_) {
+    grpc::ClientContext context;
+    context.set_wait_for_ready(true);
+    {
+      absl::MutexLock lock(&mutex_);
+      if (is_stopping_) return;
+      watch_context_ = &context;
+    }
+    repository_
+        .Watch(&context, next_revision,
+               [&](uint64_t revision) {
+                 backoff.Reset();
+                 next_revision = revision + 1;
+                 const IdentityCache::View view = cache_.Get();
+                 if (view.set != nullptr && view.set->revision >= revision) return;  // our own change
+                 is_store_changed_ = true;
+                 wake_.Wake();
+               })
+        .IgnoreError();  // a break of the stream ends like this too; what was missed comes first in the next
+    absl::MutexLock lock(&mutex_);
+    watch_context_ = nullptr;
+    const auto is_stopping = [this] { return is_stopping_.load(); };
+    mutex_.AwaitWithTimeout(absl::Condition(&is_stopping), kRetryMin + backoff.Next());
+  }
+}
+
+}  // namespace holdfast::auth

@@ -1,0 +1,94 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "lib/base/clock.h"
+#include "lib/base/metrics.h"
+#include "lib/rpc/channel.h"
+#include "services/auth/file_watch.h"
+#include "services/auth/identity_cache.h"
+#include "services/auth/identity_repository.h"
+#include "services/auth/sealing.h"
+#include "services/auth/trusted_clock.h"
+
+namespace holdfast::auth {
+
+// Keeps the cache in step with the store, and the store with the provisioning file: loads at start (P4: the store alone
+// is enough), reloads when another instance of auth has changed the set, replaces the set when the file has changed,
+// and keeps the clock's marks. Tries again with back-off for as long as the store is away. A bad file or a store that
+// does not open changes nothing. Runs in threads of its own.
+class IdentitySync {
+ public:
+  static constexpr absl::Duration kRetryMin = absl::Milliseconds(50);
+  static constexpr absl::Duration kRetryMax = absl::Seconds(5);
+  static constexpr absl::Duration kTick = absl::Seconds(30);  // looks at the file without being told
+  static constexpr absl::Duration kSaveMarksEvery = absl::Minutes(5);
+
+  struct Options {
+    std::string identities_file;  // "" = none
+    std::string sealing_key_file;
+  };
+  struct Callbacks {
+    // Whether clients can be judged: true after the first load.
+    std::function<void(bool)> on_serving;
+    // The process must end: the sealing key is unusable, or missing while the store holds what it sealed (P6).
+    std::function<void(const absl::Status&)> on_fatal;
+  };
+
+  // The references must outlive it. `sealing`: set if the key file was there already.
+  IdentitySync(Options options, std::optional<Sealing> sealing, IdentityRepository& repository, IdentityCache& cache,
+               TrustedClock& trusted_clock, const Clock& clock, Metrics& metrics, Callbacks callbacks);
+  ~IdentitySync();
+
+  void Start();
+  // Ends the threads; saves the marks if the store is there. Idempotent.
+  void Stop();
+
+ private:
+  void Run();
+  void WatchStore();
+  absl::Status Step();
+  absl::Status EnsureSealing();
+  absl::Status EnsureMarks();
+  absl::Status LoadFromStore();
+  absl::Status ApplyFile();
+  absl::Status SaveMarks();
+  void Adopt(std::shared_ptr<const IdentitySet> set, std::string_view source);
+  void Report(const absl::Status& status);
+
+  const Options options_;
+  IdentityRepository& repository_;
+  IdentityCache& cache_;
+  TrustedClock& trusted_clock_;
+  const Clock& clock_;
+  Metrics& metrics_;
+  const Callbacks callbacks_;
+
+  // Of Run()'s thread.
+  std::optional<Sealing> sealing_;
+  bool has_marks_ = false;
+  bool is_file_due_ = true;
+  bool has_failed_ = false;
+  std::string bad_file_hash_;  // so that one bad file is reported once
+  std::string last_error_;
+  absl::Duration marks_saved_at_ = -absl::InfiniteDuration();  // since boot
+
+  FileWatch wake_;
+  std::atomic<bool> is_stopping_ = false;
+  std::atomic<bool> is_store_changed_ = true;
+  absl::Mutex mutex_;
+  grpc::ClientContext* watch_context_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  std::thread runner_;
+  std::thread watcher_;
+};
+
+}  // namespace holdfast::auth

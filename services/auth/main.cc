@@ -1,0 +1,131 @@
+// holdfast-auth: decides who a client is. See README.md.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/metrics.h"
+#include "lib/base/status.h"
+#include "lib/base/stop_signal.h"
+#include "lib/config/config.h"
+#include "lib/rpc/channel.h"
+#include "lib/rpc/server.h"
+#include "services/auth/auth_options.h"
+#include "services/auth/auth_service.h"
+#include "services/auth/identity_sync.h"
+
+namespace holdfast::auth {
+namespace {
+
+struct Flags {
+  std::string config;
+  std::string instance = "0";
+  std::string log_level;
+};
+
+void PrintError(const absl::Status& status) {
+  fmt::print(stderr, "holdfast-auth: {}\n", std::string(status.message()));
+}
+
+// A key that is there must be good; one that is not there yet is made later, when the store has said that it is new
+// too.
+absl::StatusOr<std::optional<Sealing>> ReadSealing(const std::string& path) {
+  const auto key = ReadSealingKey(path);
+  if (absl::IsNotFound(key.status())) return std::nullopt;
+  if (!key.ok()) return key.status();
+  ASSIGN_OR_RETURN(Sealing sealing, Sealing::Create({*key}));
+  return std::optional<Sealing>(std::move(sealing));
+}
+
+// A CA that is out of its dates can heal (the clock may be wrong), and clients without TLS don't need it; a file that
+// can't be used can't heal.
+absl::Status CheckAuthority(const CertificateIssuer& issuer, Metrics& metrics) {
+  const absl::Status status = issuer.CheckFiles();
+  if (absl::IsNotFound(status)) {
+    spdlog::warn("there is no device CA, so no TLS; run `holdfast certs init`");
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(status);
+  ASSIGN_OR_RETURN(const absl::Time not_after, issuer.CaNotAfter());
+  metrics
+      .Gauge("holdfast_auth_certificate_expiry_timestamp_seconds", "End of a certificate, seconds since 1970",
+             {{"certificate", "device_ca"}})
+      .Set(static_cast<double>(absl::ToUnixSeconds(not_after)));
+  if (const absl::Status dates = issuer.CheckDates(); !dates.ok()) {
+    spdlog::error("no server certificate can be issued error={}", Text(dates));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Run(const Flags& flags, StopSignal& stop_signal) {
+  ASSIGN_OR_RETURN(const auto file, ConfigFile::Load(flags.config));
+  ASSIGN_OR_RETURN(const GatewayOptions gateway, ReadGatewayOptions(*file));
+  ASSIGN_OR_RETURN(const AuthOptions options, ReadAuthOptions(*file, gateway));
+  RETURN_IF_ERROR(InitLog("auth", flags.log_level.empty() ? gateway.log_level : flags.log_level));
+  ASSIGN_OR_RETURN(std::optional<Sealing> sealing, ReadSealing(options.sealing_key_file));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Metrics> metrics, Metrics::Create(options.metrics_address));
+
+  const Clock& clock = *Clock::System();
+  TrustedClock trusted_clock(clock);
+  IdentityCache cache;
+  const Authenticator authenticator(gateway.hub_hostname, gateway.hostname);
+  std::vector<std::string> names{gateway.hostname};
+  names.insert(names.end(), gateway.alternative_names.begin(), gateway.alternative_names.end());
+  const CertificateIssuer issuer({.ca_certificate_file = options.device_ca_cert_file,
+                                  .ca_key_file = options.device_ca_key_file,
+                                  .trust_bundle_file = options.trust_bundle_file,
+                                  .names = std::move(names)},
+                                 trusted_clock);
+  RETURN_IF_ERROR(CheckAuthority(issuer, *metrics));
+
+  AuthenticationService authentication(authenticator, cache, trusted_clock, clock, *metrics);
+  IdentitiesService identities(cache);
+  CertificatesService certificates(issuer, *metrics);
+  ASSIGN_OR_RETURN(const std::unique_ptr<rpc::Server> server,
+                   rpc::Server::Create({.run_dir = gateway.run_dir, .service = "auth", .instance = flags.instance},
+                                       {&authentication, &identities, &certificates}));
+  rpc::Channels store(gateway.run_dir, "store");
+  IdentityRepository repository(store);
+  absl::Status fatal;  // written before the stop signal, read after it
+  IdentitySync sync({.identities_file = options.identities_file, .sealing_key_file = options.sealing_key_file},
+                    std::move(sealing), repository, cache, trusted_clock, clock, *metrics,
+                    {.on_serving = [&server](bool serving) { server->SetServing(serving); },
+                     .on_fatal =
+                         [&fatal](const absl::Status& status) {
+                           fatal = status;
+                           StopSignal::Stop();
+                         }});
+  sync.Start();
+  spdlog::info("auth is listening socket={} identities_file={}", server->socket_path(),
+               options.identities_file.empty() ? "none" : options.identities_file);
+  stop_signal.Wait();
+  spdlog::info("auth is stopping");
+  identities.Stop();
+  sync.Stop();
+  server->Stop();
+  return fatal;
+}
+
+}  // namespace
+}  // namespace holdfast::auth
+
+int main(int argc, char** argv) {
+  holdfast::StopSignal stop_signal;
+  holdfast::auth::Flags flags;
+  CLI::App app("Holdfast auth: decides who a client is");
+  app.add_option("--config", flags.config, "holdfast.toml");
+  app.add_option("--instance", flags.instance, "Name of this instance: its socket is <run_dir>/auth/<instance>.sock");
+  app.add_option("--log-level", flags.log_level, "trace, debug, info, warn, error or off; wins over [log] level");
+  app.set_version_flag("--version", HOLDFAST_VERSION);
+  CLI11_PARSE(app, argc, argv);
+  const absl::Status status = holdfast::auth::Run(flags, stop_signal);
+  if (status.ok()) return 0;
+  holdfast::auth::PrintError(status);
+  return 1;
+}

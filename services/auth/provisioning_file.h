@@ -1,0 +1,33 @@
+// identities.toml: what the gateway is told of its devices and modules before it ever spoke to a hub.
+//
+//   [[identity]]
+//   device_id = "dev1"
+//   module_id = "mod1"          # absent for a device
+//   status = "enabled"          # or "disabled"; enabled by default
+//   primary_key = "base64…"     # 16-64 bytes; a module may go without: then its device's keys count
+//   secondary_key = "base64…"   # optional
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "services/auth/identity.h"
+
+namespace holdfast::auth {
+
+inline constexpr size_t kProvisioningFileBytesMax = 16 << 20;
+
+struct ProvisioningFile {
+  IdentityMap identities;
+  std::string hash;  // SHA-256 of the bytes, hexadecimal
+};
+
+// INVALID_ARGUMENT "identities.toml:12: …" for the first thing that is wrong, unknown keys included; never with a key's
+// value. `path` is for the text of errors only.
+absl::StatusOr<ProvisioningFile> ParseProvisioningFile(std::string_view text, const std::string& path);
+
+// NOT_FOUND if there is no such file. Warns in the log if everybody may read it.
+absl::StatusOr<ProvisioningFile> ReadProvisioningFile(const std::string& path);
+
+}  // namespace holdfast::auth

@@ -1,0 +1,59 @@
+// Sealed blobs: AES-256-GCM with a fresh random nonce each. A blob is
+//
+//   byte  0       format, 1
+//   bytes 1-8     key id: the first bytes of SHA-256("holdfast sealing key" | key)
+//   bytes 9-20    nonce
+//   then          ciphertext, as long as the plaintext
+//   last 16       tag
+//
+// Associated data: bytes 0-8, the record's name with its length, and its version. So a blob that was moved to another
+// name or version does not open, and one of another key says so by its key id.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace holdfast::auth {
+
+inline constexpr size_t kSealingKeyBytes = 32;
+inline constexpr size_t kSealedOverheadBytes = 1 + 8 + 12 + 16;
+inline constexpr size_t kPlaintextBytesMax = 1 << 20;
+
+// Seals with its first key, opens with any of its keys (the old one while keys are rotated). Immutable, thread-safe.
+class Sealing {
+ public:
+  // Each key has kSealingKeyBytes; at least one. INVALID_ARGUMENT otherwise.
+  static absl::StatusOr<Sealing> Create(const std::vector<std::string>& keys);
+
+  absl::StatusOr<std::string> Seal(std::string_view name, uint64_t version, std::string_view plaintext) const;
+
+  // FAILED_PRECONDITION if no key of ours made it; DATA_LOSS if it is damaged or was sealed under another name or
+  // version.
+  absl::StatusOr<std::string> Open(std::string_view name, uint64_t version, std::string_view sealed) const;
+
+  // Of the first key, 16 hexadecimal digits; no secret.
+  std::string KeyId() const;
+
+ private:
+  struct Key {
+    std::array<unsigned char, 8> id;
+    std::string bytes;
+  };
+  explicit Sealing(std::vector<Key> keys) : keys_(std::move(keys)) {}
+  std::vector<Key> keys_;
+};
+
+// The key in `path`. NOT_FOUND if there is no such file; otherwise an error that says what is wrong with it (size,
+// mode, unreadable) and what to do.
+absl::StatusOr<std::string> ReadSealingKey(const std::string& path);
+
+// Makes a random key and the file with it (0600, in a folder of 0700), on disk when this returns. ALREADY_EXISTS if it
+// is there.
+absl::StatusOr<std::string> MakeSealingKey(const std::string& path);
+
+}  // namespace holdfast::auth

@@ -1,0 +1,54 @@
+// What a client may publish to and subscribe to (IoT Hub MQTT contract: telemetry, twin, methods, inputs,
+// cloud-to-device). Pure functions of an identity and a topic.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "services/router/user_name.h"
+
+namespace holdfast::router {
+
+enum class PublishKind : uint8_t {
+  // The identity's own devices/{d}[/modules/{m}]/messages/events[/{bag}].
+  kTelemetry,
+  // $iothub/twin/GET/?$rid=… and $iothub/twin/PATCH/properties/reported/?$rid=…
+  kTwinRequest,
+  // $iothub/methods/res/{status}/?$rid=…
+  kMethodResponse,
+  // Any other: the connection is to be closed.
+  kForbidden,
+};
+
+struct PublishTopic {
+  PublishKind kind = PublishKind::kForbidden;
+  // Of telemetry: the property bag, checked for form, without the '/' that may end it.
+  std::string_view bag;
+  // Of a twin request: what stands behind "$rid=". Empty if there is none.
+  std::string_view rid;
+  // If forbidden: why, for the log.
+  std::string_view reason;
+};
+
+// The topics of one identity, put together once per session. Immutable, thread-safe.
+class ClientTopics {
+ public:
+  explicit ClientTopics(const Identity& identity);
+
+  // Views are into `topic`. No allocation.
+  PublishTopic Classify(std::string_view topic) const;
+
+  // True for the filters that the contract documents for this identity.
+  bool MaySubscribe(std::string_view filter) const;
+
+ private:
+  const std::string events_;  // "devices/{d}/messages/events"
+  const std::string devicebound_;
+  const std::string inputs_;
+  const std::string module_all_;
+};
+
+inline constexpr std::string_view kTwinResponseFilter = "$iothub/twin/res/#";
+
+}  // namespace holdfast::router

@@ -1,0 +1,118 @@
+#include "services/router/connect_rules.h"
+
+#include <fmt/format.h>
+
+#include "lib/base/log.h"
+#include "services/router/client_topics.h"
+
+namespace holdfast::router {
+namespace {
+
+using auth::v1::AuthenticateResponse;
+
+ConnectCheck Refuse(ConnectResult result, std::string reason) {
+  return {.result = result, .reason = std::move(reason)};
+}
+
+}  // namespace
+
+std::string_view Word(ConnectResult result) {
+  switch (result) {
+    case ConnectResult::kAccepted:
+      return "accepted";
+    case ConnectResult::kMalformed:
+      return "malformed";
+    case ConnectResult::kProtocolLevel:
+      return "protocol_level";
+    case ConnectResult::kEmptyClientId:
+      return "empty_client_id";
+    case ConnectResult::kNoUserName:
+      return "no_user_name";
+    case ConnectResult::kBadUserName:
+      return "bad_user_name";
+    case ConnectResult::kClientIdMismatch:
+      return "client_id_mismatch";
+    case ConnectResult::kOnBehalfOf:
+      return "on_behalf_of";
+    case ConnectResult::kBadWill:
+      return "bad_will";
+    case ConnectResult::kDenied:
+      return "denied";
+    case ConnectResult::kNotReady:
+      return "not_ready";
+    case ConnectResult::kAuthUnavailable:
+      return "auth_unavailable";
+  }
+  return "unknown";
+}
+
+mqtt::ConnackCode CodeFor(ConnectResult result) {
+  switch (result) {
+    case ConnectResult::kAccepted:
+      return mqtt::ConnackCode::kAccepted;
+    case ConnectResult::kProtocolLevel:
+      return mqtt::ConnackCode::kUnacceptableProtocol;
+    case ConnectResult::kEmptyClientId:
+      return mqtt::ConnackCode::kIdentifierRejected;
+    // P5: nobody was judged, so the client shall come again.
+    case ConnectResult::kNotReady:
+    case ConnectResult::kAuthUnavailable:
+      return mqtt::ConnackCode::kServerUnavailable;
+    case ConnectResult::kMalformed:
+    case ConnectResult::kNoUserName:
+    case ConnectResult::kBadUserName:
+    case ConnectResult::kClientIdMismatch:
+    case ConnectResult::kOnBehalfOf:
+    case ConnectResult::kBadWill:
+    case ConnectResult::kDenied:
+      return mqtt::ConnackCode::kNotAuthorized;
+  }
+  return mqtt::ConnackCode::kServerUnavailable;
+}
+
+ConnectCheck CheckConnect(const mqtt::Connect& connect) {
+  if (connect.client_id.empty()) return Refuse(ConnectResult::kEmptyClientId, "client id is empty");
+  if (!connect.has_user_name) return Refuse(ConnectResult::kNoUserName, "no user name");
+  absl::StatusOr<UserName> user = ParseUserName(connect.user_name);
+  if (!user.ok()) {
+    return Refuse(ConnectResult::kBadUserName,
+                  fmt::format("{} user_name={}", std::string(user.status().message()), Printable(connect.user_name)));
+  }
+  if (connect.client_id != user->identity.ClientId()) {
+    return Refuse(ConnectResult::kClientIdMismatch,
+                  fmt::format("client id is not the identity of the user name, {}", user->identity.ClientId()));
+  }
+  if (!user->auth_chain.empty()) {
+    return Refuse(ConnectResult::kOnBehalfOf, "auth-chain: connecting on behalf of others is not served");
+  }
+  if (connect.has_will) {
+    const PublishTopic topic = ClientTopics(user->identity).Classify(connect.will.topic);
+    if (topic.kind != PublishKind::kTelemetry) {
+      return Refuse(ConnectResult::kBadWill,
+                    fmt::format("will topic {} is not an events topic of the client", Printable(connect.will.topic)));
+    }
+  }
+  return {.user = *std::move(user)};
+}
+
+ConnectCheck CheckConnectError(mqtt::Error error) {
+  if (error == mqtt::Error::kProtocolLevel) {
+    return Refuse(ConnectResult::kProtocolLevel, "protocol level is not 4 (MQTT 3.1.1)");
+  }
+  return Refuse(ConnectResult::kMalformed, std::string(mqtt::Text(error)));
+}
+
+ConnectCheck CheckAnswer(const absl::StatusOr<AuthenticateResponse>& answer) {
+  if (!answer.ok()) return Refuse(ConnectResult::kAuthUnavailable, Text(answer.status()));
+  switch (answer->decision()) {
+    case AuthenticateResponse::DECISION_GRANTED:
+      return {};
+    case AuthenticateResponse::DECISION_DENIED:
+      return Refuse(ConnectResult::kDenied,
+                    fmt::format("{} ({})", answer->detail(), AuthenticateResponse::Reason_Name(answer->reason())));
+    default:
+      return Refuse(ConnectResult::kNotReady, answer->detail());
+  }
+}
+
+}  // namespace holdfast::router

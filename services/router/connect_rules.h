@@ -1,0 +1,53 @@
+// What a CONNECT gets: the one place where CONNACK codes are chosen (MQTT 3.1.1, 3.1.4 and 3.2.2.3; IoT Hub MQTT
+// contract, "CONNECT"). Pure functions.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "holdfast/auth/v1/auth.pb.h"
+#include "lib/mqtt/packet.h"
+#include "services/router/user_name.h"
+
+namespace holdfast::router {
+
+// Everything that can come of a CONNECT.
+enum class ConnectResult : uint8_t {
+  kAccepted,
+  kMalformed,  // closed without a word
+  kProtocolLevel,
+  kEmptyClientId,
+  kNoUserName,
+  kBadUserName,
+  kClientIdMismatch,  // client id is not device[/module] of the user name
+  kOnBehalfOf,        // auth-chain is not served
+  kBadWill,
+  kDenied,           // auth said no
+  kNotReady,         // auth can't judge yet (P5)
+  kAuthUnavailable,  // auth didn't answer (P5)
+};
+
+// "denied": a word for metrics and logs.
+std::string_view Word(ConnectResult result);
+
+// The code to answer with. kAccepted and every refusal has one, except kMalformed: its value is not to be sent.
+mqtt::ConnackCode CodeFor(ConnectResult result);
+
+// A CONNECT that may go to auth, or not.
+struct ConnectCheck {
+  ConnectResult result = ConnectResult::kAccepted;
+  // If not accepted: for the log.
+  std::string reason;
+  UserName user;
+};
+
+// Judges a CONNECT by itself.
+ConnectCheck CheckConnect(const mqtt::Connect& connect);
+// The check for a packet that did not decode.
+ConnectCheck CheckConnectError(mqtt::Error error);
+
+// Judges auth's answer.
+ConnectCheck CheckAnswer(const absl::StatusOr<auth::v1::AuthenticateResponse>& answer);
+
+}  // namespace holdfast::router

@@ -1,0 +1,254 @@
+#include "services/router/greeter.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "lib/base/log.h"
+#include "lib/mqtt/packet.h"
+#include "services/router/client_topics.h"
+#include "services/router/connect_rules.h"
+
+namespace holdfast::router {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+using Tcp = asio::ip::tcp;
+
+namespace {
+
+constexpr int64_t kRefusalLinesPerSecond = 100;
+constexpr size_t kReadBytes = 4096;
+// How long a refused client has to read its CONNACK and close.
+constexpr absl::Duration kLinger = absl::Seconds(1);
+constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
+
+absl::Duration ValidFor(const auth::v1::AuthenticateResponse& response) {
+  if (!response.has_valid_for()) return absl::InfiniteDuration();
+  return absl::Seconds(response.valid_for().seconds()) + absl::Nanoseconds(response.valid_for().nanos());
+}
+
+}  // namespace
+
+// One connection on its way. Its coroutine owns it.
+class Greeting : public std::enable_shared_from_this<Greeting> {
+ public:
+  Greeting(Greeter* greeter, IoThread* thread, Tcp::socket socket, std::unique_ptr<ConnectionLimit::Slot> slot,
+           std::shared_ptr<const TlsContext> tls)
+      : parts_(greeter->parts_),
+        log_limit_(greeter->log_limit_),
+        thread_(thread),
+        tls_(std::move(tls)),
+        timer_(thread->context()),
+        connection_(std::make_shared<AcceptedConnection>()) {
+    connection_->slot = std::move(slot);
+    connection_->transport = std::make_unique<Transport>(std::move(socket), tls_ ? tls_->get() : nullptr);
+  }
+
+  // The caller keeps the object alive until it is done.
+  awaitable<void> Run() {
+    SetTimer(parts_.options.connect_timeout);
+    const bool secured = co_await Handshake();
+    const bool complete = secured && co_await ReadConnect();
+    if (complete) co_await Judge();
+    timer_.cancel();
+  }
+
+ private:
+  Transport& transport() { return *connection_->transport; }
+
+  // Ends the waits on the socket when the time is over.
+  void SetTimer(absl::Duration timeout) {
+    timed_out_ = false;
+    timer_.expires_after(absl::ToChronoNanoseconds(timeout));
+    timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+      const auto self = weak.lock();
+      if (error || self == nullptr || self->connection_->transport == nullptr) return;
+      self->timed_out_ = true;
+      boost::system::error_code ignored;
+      self->transport().socket().cancel(ignored);
+    });
+  }
+
+  // False: time is over.
+  awaitable<bool> Wait(Transport::State state) {
+    if (timed_out_) co_return false;
+    const auto what = state == Transport::State::kWantWrite ? Tcp::socket::wait_write : Tcp::socket::wait_read;
+    co_await transport().socket().async_wait(what, kAwait);
+    co_return !timed_out_;
+  }
+
+  awaitable<bool> Handshake() {
+    while (true) {
+      const Transport::Result result = transport().Handshake();
+      switch (result.state) {
+        case Transport::State::kOk:
+          co_return true;
+        case Transport::State::kWantRead:
+        case Transport::State::kWantWrite:
+          if (co_await Wait(result.state)) continue;
+          Log("connection closed before CONNECT", "TLS handshake took too long");
+          co_return false;
+        default:
+          Log("TLS handshake failed", transport().error());
+          co_return false;
+      }
+    }
+  }
+
+  // Reads until `input` starts with a whole CONNECT.
+  awaitable<bool> ReadConnect() {
+    std::string& input = connection_->input;
+    while (true) {
+      if (!input.empty()) {
+        const mqtt::ScanResult scan = mqtt::ScanFrame(input, kConnectBytesMax);
+        const auto type = static_cast<mqtt::PacketType>(static_cast<uint8_t>(input[0]) >> 4);
+        if (scan.state == mqtt::ScanResult::kError || type != mqtt::PacketType::kConnect) {
+          Log("connection closed before CONNECT",
+              scan.state == mqtt::ScanResult::kError ? mqtt::Text(scan.error) : "the first packet is no CONNECT");
+          parts_.metrics.Connect(ConnectResult::kMalformed);
+          co_return false;
+        }
+        if (scan.state == mqtt::ScanResult::kPacket) {
+          frame_size_ = scan.frame.size;
+          co_return true;
+        }
+      }
+      const size_t had = input.size();
+      input.resize(had + kReadBytes);
+      const Transport::Result result = transport().Read(input.data() + had, kReadBytes);
+      input.resize(had + result.bytes);
+      if (result.state == Transport::State::kOk) continue;
+      if (result.state == Transport::State::kWantRead || result.state == Transport::State::kWantWrite) {
+        if (co_await Wait(result.state)) continue;
+        Log("connection closed before CONNECT", "no CONNECT in time");
+      } else if (result.state == Transport::State::kError) {
+        Log("connection closed before CONNECT", transport().error());
+      }
+      co_return false;
+    }
+  }
+
+  awaitable<void> Judge() {
+    // Views into the packet: gone with it.
+    const std::string packet = connection_->input.substr(0, frame_size_);
+    connection_->input.erase(0, frame_size_);
+    mqtt::Connect connect;
+    const mqtt::Error error = mqtt::DecodeConnect(mqtt::ScanFrame(packet, kConnectBytesMax).frame, &connect);
+    ConnectCheck check = error == mqtt::Error::kOk ? CheckConnect(connect) : CheckConnectError(error);
+    if (check.result == ConnectResult::kAccepted) {
+      const auto answer = co_await Ask(check.user.identity, connect);
+      ConnectCheck verdict = CheckAnswer(answer);
+      if (verdict.result == ConnectResult::kAccepted) {
+        parts_.metrics.Connect(verdict.result);
+        HandOver(std::move(check.user), connect, ValidFor(*answer));
+        co_return;
+      }
+      check = std::move(verdict);
+    }
+    parts_.metrics.Connect(check.result);
+    Log(fmt::format("client refused client_id={} result={}",
+                    error == mqtt::Error::kOk ? Printable(connect.client_id) : "unknown", Word(check.result)),
+        check.reason);
+    if (check.result != ConnectResult::kMalformed) co_await Refuse(CodeFor(check.result));
+  }
+
+  awaitable<absl::StatusOr<auth::v1::AuthenticateResponse>> Ask(const Identity& identity,
+                                                                const mqtt::Connect& connect) {
+    auth::v1::AuthenticateRequest request;
+    request.set_device_id(identity.device_id);
+    request.set_module_id(identity.module_id);
+    request.set_password(std::string(connect.password));
+    request.set_peer(transport().peer());
+    if (connect.password.empty()) {
+      for (std::string& der : transport().CertificateChain()) request.add_certificate_chain(std::move(der));
+    }
+    using Answer = absl::StatusOr<auth::v1::AuthenticateResponse>;
+    // The answer comes on a thread of gRPC's; the coroutine goes on on its own.
+    asio::steady_timer arrived(thread_->context(), asio::steady_timer::time_point::max());
+    auto answer = std::make_shared<std::optional<Answer>>();
+    parts_.auth.Authenticate(std::move(request),
+                             [thread = thread_, answer, &arrived, self = shared_from_this()](Answer result) mutable {
+                               auto held = std::make_shared<Answer>(std::move(result));
+                               thread->Post([answer, held, &arrived, self = std::move(self)] {
+                                 *answer = std::move(*held);
+                                 arrived.cancel();
+                               });
+                             });
+    while (!answer->has_value()) co_await arrived.async_wait(kAwait);
+    co_return std::move(**answer);
+  }
+
+  void HandOver(UserName user, const mqtt::Connect& connect, absl::Duration valid_for) {
+    connection_->clean_session = connect.clean_session;
+    connection_->keep_alive_seconds = connect.keep_alive_seconds;
+    connection_->valid_for = valid_for;
+    if (connect.has_will) {
+      const PublishTopic topic = ClientTopics(user.identity).Classify(connect.will.topic);
+      connection_->will = StoredWill{.property_bag = std::string(topic.bag),
+                                     .body = std::string(connect.will.message),
+                                     .retain = connect.will.retain};
+    }
+    connection_->home = parts_.homes.Claim(connect.client_id);
+    connection_->user = std::move(user);
+    timer_.cancel();
+    auto connection = std::make_shared<AcceptedConnection>(std::move(*connection_));
+    parts_.hand_over(std::move(connection));
+  }
+
+  // Sends the CONNACK and gives it time to arrive: a close with unread input would reset the connection under it.
+  awaitable<void> Refuse(mqtt::ConnackCode code) {
+    std::string connack;
+    mqtt::AppendConnack({.code = code}, &connack);
+    SetTimer(kLinger);
+    size_t sent = 0;
+    while (sent < connack.size()) {
+      const Transport::Result result = transport().Write(connack.data() + sent, connack.size() - sent);
+      sent += result.bytes;
+      if (result.state == Transport::State::kOk) continue;
+      const bool blocked = result.state == Transport::State::kWantRead || result.state == Transport::State::kWantWrite;
+      if (!blocked || !co_await Wait(result.state)) co_return;
+    }
+    transport().ShutdownSend();
+    char ignored[kReadBytes];
+    while (true) {
+      const Transport::Result result = transport().Read(ignored, sizeof ignored);
+      if (result.state == Transport::State::kOk) continue;
+      if (result.state != Transport::State::kWantRead || !co_await Wait(result.state)) co_return;
+    }
+  }
+
+  void Log(std::string_view event, std::string_view reason) {
+    uint64_t suppressed = 0;
+    if (!log_limit_.Take(parts_.clock.WallNow(), &suppressed)) return;
+    if (suppressed > 0) spdlog::warn("lines on refused clients left out lines={}", suppressed);
+    spdlog::info("{} peer={} reason=\"{}\"", event, transport().peer(), reason);
+  }
+
+  const Greeter::Parts& parts_;
+  LogLimit& log_limit_;
+  IoThread* const thread_;
+  const std::shared_ptr<const TlsContext> tls_;
+  asio::steady_timer timer_;
+  std::shared_ptr<AcceptedConnection> connection_;
+  size_t frame_size_ = 0;
+  bool timed_out_ = false;
+};
+
+Greeter::Greeter(Parts parts) : parts_(std::move(parts)), log_limit_(kRefusalLinesPerSecond) {}
+
+void Greeter::Greet(IoThread* thread, Tcp::socket socket, std::unique_ptr<ConnectionLimit::Slot> slot,
+                    std::shared_ptr<const TlsContext> tls) {
+  auto greeting = std::make_shared<Greeting>(this, thread, std::move(socket), std::move(slot), std::move(tls));
+  asio::co_spawn(
+      thread->context(), [greeting] { return greeting->Run(); }, asio::detached);
+}
+
+}  // namespace holdfast::router

@@ -1,0 +1,74 @@
+// holdfast-router: the MQTT server of the site. See README.md.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/metrics.h"
+#include "lib/base/status.h"
+#include "lib/base/stop_signal.h"
+#include "lib/config/config.h"
+#include "lib/rpc/channel.h"
+#include "lib/rpc/server.h"
+#include "services/router/router.h"
+#include "services/router/router_options.h"
+#include "services/router/router_service.h"
+
+namespace holdfast::router {
+namespace {
+
+struct Flags {
+  std::string config;
+  std::string instance = "0";
+  std::string log_level;
+};
+
+absl::Status Run(const Flags& flags, StopSignal& stop_signal) {
+  ASSIGN_OR_RETURN(const auto file, ConfigFile::Load(flags.config));
+  ASSIGN_OR_RETURN(const GatewayOptions gateway, ReadGatewayOptions(*file));
+  ASSIGN_OR_RETURN(const RouterOptions options, ReadRouterOptions(*file));
+  RETURN_IF_ERROR(InitLog("router", flags.log_level.empty() ? gateway.log_level : flags.log_level));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Metrics> metrics, Metrics::Create(options.metrics_address));
+
+  rpc::Channels auth(gateway.run_dir, "auth");
+  rpc::Channels store(gateway.run_dir, "store");
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<Router> router,
+      Router::Create(options, {.auth = auth, .store = store, .metrics = *metrics, .clock = *Clock::System()}));
+  RouterService service(router.get());
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<rpc::Server> server,
+      rpc::Server::Create({.run_dir = gateway.run_dir, .service = "router", .instance = flags.instance}, {&service}));
+
+  router->Start([&server] { server->SetServing(true); });
+  spdlog::info("router is up socket={} mqtt_port={} mqtts_port={}", server->socket_path(), router->mqtt_port(),
+               router->mqtts_port());
+  const int signal = stop_signal.Wait();
+  spdlog::info("router is stopping signal={}", signal);
+  server->SetServing(false);
+  router->Stop();
+  server->Stop();
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace holdfast::router
+
+int main(int argc, char** argv) {
+  holdfast::StopSignal stop_signal;
+  holdfast::router::Flags flags;
+  CLI::App app("Holdfast router: the MQTT server of the site");
+  app.add_option("--config", flags.config, "holdfast.toml");
+  app.add_option("--instance", flags.instance, "Name of this instance: its socket is <run_dir>/router/<instance>.sock");
+  app.add_option("--log-level", flags.log_level, "trace, debug, info, warn, error or off; wins over [log] level");
+  app.set_version_flag("--version", HOLDFAST_VERSION);
+  CLI11_PARSE(app, argc, argv);
+  const absl::Status status = holdfast::router::Run(flags, stop_signal);
+  if (status.ok()) return 0;
+  fmt::print(stderr, "holdfast-router: {}\n", std::string(status.message()));
+  return 1;
+}

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "holdfast/router/v1/router.pb.h"
+#include "services/router/greeter.h"
+#include "services/router/listener.h"
+#include "services/router/worker.h"
+
+namespace holdfast::router {
+
+// The MQTT server: listeners, threads, and what they share. Thread-safe.
+class Router {
+ public:
+  // What it borrows; all must outlive it.
+  struct Parts {
+    rpc::Channels& auth;
+    rpc::Channels& store;
+    Metrics& metrics;
+    const Clock& clock;
+  };
+
+  // Binds the ports and reads the certificate files. Errors are one line for whoever starts the process.
+  static absl::StatusOr<std::unique_ptr<Router>> Create(const RouterOptions& options, Parts parts);
+  ~Router();
+
+  // Serves plain MQTT at once, MQTT over TLS as soon as there is a certificate. `on_ready` is called once, on any
+  // thread, when all configured listeners are up.
+  void Start(std::function<void()> on_ready);
+  // Stops accepting, finishes what is being committed within the grace of the options, closes all. Idempotent.
+  void Stop();
+
+  // Sessions in order of client id, from behind `after` on, at most `limit`; *more = there are others.
+  std::vector<v1::Session> ListSessions(const std::string& after, size_t limit, bool* more);
+  // NOT_FOUND.
+  absl::Status CloseSession(const std::string& client_id);
+  v1::GetRouterStatusResponse Status() const;
+
+  // 0 = off.
+  uint16_t mqtt_port() const { return mqtt_ == nullptr ? 0 : mqtt_->port(); }
+  uint16_t mqtts_port() const { return mqtts_ == nullptr ? 0 : mqtts_->port(); }
+
+ private:
+  Router(const RouterOptions& options, Parts parts);
+  IoThread* NextThread();
+  void StartListener(Listener* listener, bool tls);
+
+  const RouterOptions options_;
+  Parts parts_;
+  RouterMetrics metrics_;
+  const Routes routes_;
+  ConnectionLimit limit_;
+  std::unique_ptr<HomeThreads> homes_;
+  std::unique_ptr<AuthClient> auth_;
+  std::unique_ptr<Greeter> greeter_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<Listener> mqtt_;
+  std::unique_ptr<Listener> mqtts_;
+  std::unique_ptr<ServerCertificate> certificate_;
+  std::unique_ptr<IdentityWatch> watch_;
+  std::atomic<size_t> next_thread_ = 0;
+  bool stopped_ = false;
+};
+
+}  // namespace holdfast::router

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "lib/base/metrics.h"
+#include "services/router/close_reason.h"
+#include "services/router/connect_rules.h"
+
+namespace holdfast::router {
+
+// What router counts. Thread-safe; called per batch, not per message.
+class RouterMetrics {
+ public:
+  explicit RouterMetrics(Metrics* metrics);
+
+  void Received(uint64_t messages);
+  void Acknowledged(uint64_t messages);
+  void Duplicate();
+  void Connect(ConnectResult result);
+  void Disconnect(CloseReason reason);
+  // One more or fewer.
+  void Sessions(int difference);
+  void PendingBytes(double difference);
+
+  uint64_t received() const { return received_count_.load(std::memory_order_relaxed); }
+  uint64_t acknowledged() const { return acknowledged_count_.load(std::memory_order_relaxed); }
+
+  Metrics* registry() { return metrics_; }
+
+ private:
+  Metrics* const metrics_;
+  prometheus::Counter& received_;
+  prometheus::Counter& acknowledged_;
+  prometheus::Counter& duplicates_;
+  prometheus::Gauge& sessions_;
+  prometheus::Gauge& pending_bytes_;
+  std::atomic<uint64_t> received_count_ = 0;
+  std::atomic<uint64_t> acknowledged_count_ = 0;
+};
+
+}  // namespace holdfast::router

@@ -1,0 +1,55 @@
+// The section [router] of holdfast.toml. Every limit of the process has its name here.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "lib/config/config.h"
+
+namespace holdfast::router {
+
+struct RouterOptions {
+  // "host:port"; "" = off; port 0 = any free one.
+  std::string mqtts_address = "0.0.0.0:8883";
+  std::string mqtt_address;
+  // Allows mqtt_address to be another one than loopback: passwords then cross the network in the clear.
+  bool plain_mqtt_anywhere = false;
+
+  // PEM; both or none. None: the key is made here and auth issues the certificate.
+  std::string certificate_file;
+  std::string private_key_file;
+
+  // Threads that serve sockets; 0 = one per core, at most 4.
+  int64_t io_threads = 0;
+
+  int64_t connections_max = 10'000;
+  // Time from accept to the whole CONNECT, TLS handshake included.
+  absl::Duration connect_timeout = absl::Seconds(30);
+  absl::Duration auth_timeout = absl::Seconds(10);
+  // A keep-alive above this, or of 0, counts as this (IoT Hub: 1767 s).
+  absl::Duration keep_alive_max = absl::Seconds(1767);
+  // Remaining length of a packet, the number behind its first byte.
+  int64_t packet_bytes_max = 262'144;
+  // Messages of one session that are not committed yet: above, its socket is not read.
+  int64_t session_inflight_max = 1024;
+  // Bytes of one session that its client does not take: above, it is closed.
+  int64_t output_bytes_max = 256 * 1024;
+  // Bytes of one thread that are not committed yet: above, none of its sockets is read.
+  int64_t pending_bytes_max = 16 << 20;
+  int64_t subscriptions_max = 50;
+  // Sessions that are kept while their client is away; the one that left first is forgotten first.
+  int64_t kept_sessions_max = 20'000;
+  // Messages per client among which a re-sent one is recognised.
+  int64_t dedupe_window = 1024;
+  // How long a stop waits for what is being committed.
+  absl::Duration stop_grace = absl::Seconds(5);
+
+  // "127.0.0.1:9603"; "" = off.
+  std::string metrics_address;
+};
+
+// INVALID_ARGUMENT with file, line and key.
+absl::StatusOr<RouterOptions> ReadRouterOptions(const ConfigFile& file);
+
+}  // namespace holdfast::router

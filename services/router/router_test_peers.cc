@@ -1,0 +1,287 @@
+#include "services/router/router_test_peers.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <functional>
+
+#include "absl/time/clock.h"
+#include "lib/record/block.h"
+
+namespace holdfast::router {
+namespace {
+
+constexpr absl::Duration kPatience = absl::Seconds(10);
+
+}  // namespace
+
+void FakeStore::Commit(const store::v1::AppendRequest& request) {
+  requests_.push_back(request);
+  BlockReader reader(request.records());
+  uint32_t count = 0;
+  while (const auto record = reader.Next()) {
+    message::v1::Envelope envelope;
+    EXPECT_TRUE(envelope.ParseFromArray(record->data(), static_cast<int>(record->size())));
+    messages_.push_back(std::move(envelope));
+    ++count;
+  }
+  EXPECT_EQ(count, request.record_count());
+}
+
+grpc::Status FakeStore::Append(grpc::ServerContext* context,
+                               grpc::ServerReaderWriter<store::v1::AppendResponse, store::v1::AppendRequest>* stream) {
+  store::v1::AppendRequest request;
+  uint64_t breaks = 0;
+  {
+    absl::MutexLock lock(&mutex_);
+    breaks = breaks_;
+  }
+  while (stream->Read(&request)) {
+    store::v1::AppendResponse response;
+    response.set_request_id(request.request_id());
+    {
+      absl::MutexLock lock(&mutex_);
+      ++held_;
+      const auto go_on = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+        return !hold_ || breaks_ != breaks || context->IsCancelled();
+      };
+      while (!mutex_.AwaitWithTimeout(absl::Condition(&go_on), absl::Milliseconds(20))) {
+      }
+      --held_;
+      if (breaks_ != breaks) {
+        if (commit_on_break_) Commit(request);
+        return {grpc::StatusCode::UNAVAILABLE, "broken"};
+      }
+      if (context->IsCancelled()) return grpc::Status::CANCELLED;
+      response.set_code(std::exchange(fail_next_, 0));
+      if (response.code() == 0) {
+        Commit(request);
+        response.set_first_sequence(messages_.size() - request.record_count() + 1);
+      }
+    }
+    if (!stream->Write(response)) break;
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeStore::Peek(grpc::ServerContext*, const store::v1::PeekRequest* request,
+                             store::v1::PeekResponse* response) {
+  absl::MutexLock lock(&mutex_);
+  for (uint64_t s = std::max<uint64_t>(request->from_sequence(), 1);
+       s <= messages_.size() && static_cast<uint32_t>(response->records_size()) < request->limit(); ++s) {
+    store::v1::PeekedRecord* record = response->add_records();
+    record->set_sequence(s);
+    record->set_record(messages_[s - 1].SerializeAsString());
+  }
+  return grpc::Status::OK;
+}
+
+void FakeStore::Hold(bool hold) {
+  absl::MutexLock lock(&mutex_);
+  hold_ = hold;
+}
+
+void FakeStore::FailNext(int code) {
+  absl::MutexLock lock(&mutex_);
+  fail_next_ = code;
+}
+
+size_t FakeStore::held() {
+  absl::MutexLock lock(&mutex_);
+  return held_;
+}
+
+void FakeStore::Break(bool committed) {
+  absl::MutexLock lock(&mutex_);
+  commit_on_break_ = committed;
+  ++breaks_;
+}
+
+std::vector<message::v1::Envelope> FakeStore::Messages() {
+  absl::MutexLock lock(&mutex_);
+  return messages_;
+}
+
+std::vector<std::string> FakeStore::Bodies() {
+  std::vector<std::string> bodies;
+  for (const auto& message : Messages()) bodies.push_back(message.body());
+  return bodies;
+}
+
+std::vector<store::v1::AppendRequest> FakeStore::Requests() {
+  absl::MutexLock lock(&mutex_);
+  return requests_;
+}
+
+grpc::Status FakeAuth::Authenticate(grpc::ServerContext*, const auth::v1::AuthenticateRequest* request,
+                                    auth::v1::AuthenticateResponse* response) {
+  absl::MutexLock lock(&mutex_);
+  if (not_ready_) {
+    response->set_decision(auth::v1::AuthenticateResponse::DECISION_NOT_READY);
+  } else if (request->password() != "good") {
+    response->set_decision(auth::v1::AuthenticateResponse::DECISION_DENIED);
+    response->set_reason(auth::v1::AuthenticateResponse::REASON_WRONG_SIGNATURE);
+  } else {
+    response->set_decision(auth::v1::AuthenticateResponse::DECISION_GRANTED);
+    if (valid_for_ != absl::InfiniteDuration()) {
+      response->mutable_valid_for()->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(valid_for_)));
+    }
+  }
+  return grpc::Status::OK;
+}
+
+void FakeAuth::SetValidFor(absl::Duration valid_for) {
+  absl::MutexLock lock(&mutex_);
+  valid_for_ = valid_for;
+}
+
+void FakeAuth::SetNotReady(bool not_ready) {
+  absl::MutexLock lock(&mutex_);
+  not_ready_ = not_ready;
+}
+
+grpc::Status FakeIdentities::WatchIdentities(grpc::ServerContext* context, const auth::v1::WatchIdentitiesRequest*,
+                                             grpc::ServerWriter<auth::v1::WatchIdentitiesResponse>* writer) {
+  while (!context->IsCancelled()) {
+    absl::MutexLock lock(&mutex_);
+    const auto ready = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stopped_ || !responses_.empty(); };
+    mutex_.AwaitWithTimeout(absl::Condition(&ready), absl::Milliseconds(20));
+    if (stopped_) break;
+    if (responses_.empty()) continue;
+    writer->Write(responses_.front());
+    responses_.pop_front();
+  }
+  return grpc::Status::OK;
+}
+
+void FakeIdentities::Push(auth::v1::WatchIdentitiesResponse response) {
+  absl::MutexLock lock(&mutex_);
+  responses_.push_back(std::move(response));
+}
+
+void FakeIdentities::Stop() {
+  absl::MutexLock lock(&mutex_);
+  stopped_ = true;
+}
+
+Peer::Peer(uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const auto connected = [&] {
+    return ::connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  };
+  EXPECT_TRUE(Eventually(connected));
+}
+
+void Peer::Send(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (n <= 0) return;
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+}
+
+bool Peer::Fill(absl::Duration timeout) {
+  pollfd p{.fd = fd_.get(), .events = POLLIN, .revents = 0};
+  if (::poll(&p, 1, static_cast<int>(absl::ToInt64Milliseconds(timeout))) <= 0) return false;
+  char buffer[4096];
+  const ssize_t n = ::recv(fd_.get(), buffer, sizeof buffer, 0);
+  if (n <= 0) return false;
+  input_.append(buffer, static_cast<size_t>(n));
+  return true;
+}
+
+std::string Peer::Read() {
+  while (true) {
+    const mqtt::ScanResult scan = mqtt::ScanFrame(input_, mqtt::kPacketBytesMax);
+    if (scan.state == mqtt::ScanResult::kPacket) {
+      std::string packet = input_.substr(0, scan.frame.size);
+      input_.erase(0, scan.frame.size);
+      return packet;
+    }
+    if (scan.state == mqtt::ScanResult::kError || !Fill(kPatience)) return "";
+  }
+}
+
+bool Peer::Closed() {
+  const absl::Time deadline = absl::Now() + kPatience;
+  pollfd p{.fd = fd_.get(), .events = POLLIN, .revents = 0};
+  while (absl::Now() < deadline) {
+    if (::poll(&p, 1, 100) <= 0) continue;
+    char buffer[4096];
+    if (::recv(fd_.get(), buffer, sizeof buffer, 0) <= 0) return true;
+  }
+  return false;
+}
+
+bool Peer::Silent(absl::Duration time) {
+  return input_.empty() && !Fill(time);
+}
+
+std::optional<mqtt::Connack> Peer::Connect(const mqtt::Connect& connect) {
+  Send(Bytes(connect));
+  const std::string packet = Read();
+  const mqtt::ScanResult scan = mqtt::ScanFrame(packet, mqtt::kPacketBytesMax);
+  mqtt::Connack connack;
+  if (scan.state != mqtt::ScanResult::kPacket || scan.frame.type() != mqtt::PacketType::kConnack ||
+      mqtt::DecodeConnack(scan.frame, &connack) != mqtt::Error::kOk) {
+    return std::nullopt;
+  }
+  return connack;
+}
+
+mqtt::Connect DeviceConnect(std::string_view device, bool clean_session) {
+  static std::map<std::string, std::string, std::less<>> user_names;
+  auto it = user_names.find(device);
+  if (it == user_names.end()) {
+    it = user_names.emplace(device, fmt::format("hub/{}/?api-version=2021-04-12", device)).first;
+  }
+  return {.client_id = it->first,
+          .keep_alive_seconds = 60,
+          .clean_session = clean_session,
+          .has_user_name = true,
+          .has_password = true,
+          .user_name = it->second,
+          .password = "good"};
+}
+
+std::string Bytes(const mqtt::Connect& connect) {
+  std::string bytes;
+  EXPECT_EQ(mqtt::AppendConnect(connect, &bytes), mqtt::Error::kOk);
+  return bytes;
+}
+
+std::string Telemetry(std::string_view device, uint16_t packet_id, std::string_view body, bool dup) {
+  std::string bytes;
+  const std::string topic = fmt::format("devices/{}/messages/events/", device);
+  EXPECT_EQ(mqtt::AppendPublish({.topic = topic,
+                                 .payload = body,
+                                 .packet_id = packet_id,
+                                 .qos = static_cast<uint8_t>(packet_id == 0 ? 0 : 1),
+                                 .dup = dup},
+                                &bytes),
+            mqtt::Error::kOk);
+  return bytes;
+}
+
+std::string Puback(uint16_t packet_id) {
+  std::string bytes;
+  mqtt::AppendPuback(packet_id, &bytes);
+  return bytes;
+}
+
+bool Eventually(const std::function<bool()>& condition) {
+  const absl::Time deadline = absl::Now() + kPatience;
+  while (!condition()) {
+    if (absl::Now() > deadline) return false;
+    absl::SleepFor(absl::Milliseconds(2));
+  }
+  return true;
+}
+
+}  // namespace holdfast::router

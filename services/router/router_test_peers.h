@@ -1,0 +1,121 @@
+// The other ends of a router under test: a store and an auth that do as they are told, and a client that speaks bytes.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "holdfast/auth/v1/auth.grpc.pb.h"
+#include "holdfast/message/v1/message.pb.h"
+#include "holdfast/store/v1/store.grpc.pb.h"
+#include "lib/base/unique_fd.h"
+#include "lib/mqtt/packet.h"
+
+namespace holdfast::router {
+
+// Commits at once, unless told to hold. Thread-safe.
+class FakeStore final : public store::v1::Queues::Service {
+ public:
+  grpc::Status Append(grpc::ServerContext* context,
+                      grpc::ServerReaderWriter<store::v1::AppendResponse, store::v1::AppendRequest>* stream) override;
+  grpc::Status Peek(grpc::ServerContext* context, const store::v1::PeekRequest* request,
+                    store::v1::PeekResponse* response) override;
+
+  // From now on requests arrive and are not answered; false lets them go.
+  void Hold(bool hold);
+  // Answers the next request with this code.
+  void FailNext(int code);
+  // Requests that wait for an answer.
+  size_t held();
+  // Ends all streams with UNAVAILABLE; `committed` = what they hold is committed all the same.
+  void Break(bool committed);
+
+  // What is committed, in order.
+  std::vector<message::v1::Envelope> Messages();
+  std::vector<std::string> Bodies();
+  std::vector<store::v1::AppendRequest> Requests();
+
+ private:
+  void Commit(const store::v1::AppendRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  absl::Mutex mutex_;
+  bool hold_ ABSL_GUARDED_BY(mutex_) = false;
+  bool commit_on_break_ ABSL_GUARDED_BY(mutex_) = false;
+  int fail_next_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t breaks_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t held_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<store::v1::AppendRequest> requests_ ABSL_GUARDED_BY(mutex_);
+  std::vector<message::v1::Envelope> messages_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Grants to whoever has the password "good". Thread-safe.
+class FakeAuth final : public auth::v1::Authentication::Service {
+ public:
+  grpc::Status Authenticate(grpc::ServerContext* context, const auth::v1::AuthenticateRequest* request,
+                            auth::v1::AuthenticateResponse* response) override;
+  void SetValidFor(absl::Duration valid_for);
+  void SetNotReady(bool not_ready);
+
+ private:
+  absl::Mutex mutex_;
+  absl::Duration valid_for_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteDuration();
+  bool not_ready_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+// Streams what it is given. Thread-safe.
+class FakeIdentities final : public auth::v1::Identities::Service {
+ public:
+  grpc::Status WatchIdentities(grpc::ServerContext* context, const auth::v1::WatchIdentitiesRequest* request,
+                               grpc::ServerWriter<auth::v1::WatchIdentitiesResponse>* writer) override;
+  void Push(auth::v1::WatchIdentitiesResponse response);
+  void Stop();
+
+ private:
+  absl::Mutex mutex_;
+  std::deque<auth::v1::WatchIdentitiesResponse> responses_ ABSL_GUARDED_BY(mutex_);
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+// A TCP client of the router that sends any bytes and reads packets. Not thread-safe.
+class Peer {
+ public:
+  explicit Peer(uint16_t port);
+
+  void Send(std::string_view bytes);
+  // The next whole packet; "" if the connection ended or nothing came within ten seconds.
+  std::string Read();
+  // True if the router has closed, or does within ten seconds; packets before that are dropped.
+  bool Closed();
+  // Nothing arrives for this long.
+  bool Silent(absl::Duration time);
+  void Close() { fd_ = UniqueFd(); }
+
+  // CONNECT, and its CONNACK.
+  std::optional<mqtt::Connack> Connect(const mqtt::Connect& connect);
+
+ private:
+  bool Fill(absl::Duration timeout);
+  UniqueFd fd_;
+  std::string input_;
+};
+
+// Packets to send.
+mqtt::Connect DeviceConnect(std::string_view device, bool clean_session = false);
+std::string Bytes(const mqtt::Connect& connect);
+std::string Telemetry(std::string_view device, uint16_t packet_id, std::string_view body, bool dup = false);
+std::string Puback(uint16_t packet_id);
+
+// Polls until `condition` holds, ten seconds at most.
+bool Eventually(const std::function<bool()>& condition);
+
+}  // namespace holdfast::router

@@ -1,0 +1,150 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "holdfast/router/v1/router.pb.h"
+#include "lib/base/clock.h"
+#include "lib/mqtt/packet.h"
+#include "services/router/ack_queue.h"
+#include "services/router/append_batcher.h"
+#include "services/router/client_topics.h"
+#include "services/router/close_reason.h"
+#include "services/router/connection.h"
+#include "services/router/dedupe_window.h"
+#include "services/router/envelope_writer.h"
+#include "services/router/router_metrics.h"
+#include "services/router/router_options.h"
+#include "services/router/routes.h"
+
+namespace holdfast::router {
+
+// What the gateway knows of a client beyond one connection: its MQTT session state (3.1.2.4). On its home thread only.
+struct Client {
+  std::unique_ptr<HomeThreads::Home> home;
+  DedupeWindow window{0};
+  // Filters with their granted QoS, in the order of subscribing.
+  std::vector<std::pair<std::string, uint8_t>> subscriptions;
+  // CleanSession was 0: it is kept when the connection ends.
+  bool kept = false;
+  // Id of the connected session; 0 = none.
+  uint64_t session = 0;
+};
+
+inline constexpr size_t kReadBufferBytes = 80 * 1024;
+
+// What all sessions of a thread work with; outlives them.
+struct SessionContext {
+  const RouterOptions& options;
+  const Routes& routes;
+  const Clock& clock;
+  RouterMetrics& metrics;
+  IoThread& thread;
+  AppendBatcher& batcher;
+  // kReadBufferBytes to read into, for all sessions of the thread.
+  std::span<char> read_buffer;
+  // Sees to it that the batcher is flushed once what is readable now has been read.
+  std::function<void()> flush_soon;
+  // Called once, from Close(), last.
+  std::function<void(uint64_t id, CloseReason reason)> on_closed;
+};
+
+// One connected client: reads its packets, hands its messages to the batcher, and writes PUBACKs when they are
+// committed. Lives on one io thread for its whole life and is used there only.
+//
+// A PUBLISH costs no allocation: all packets of one read are parsed in place in the thread's buffer, and each message
+// is written straight into the block that goes to the store.
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  // `client` must outlive the session's open time.
+  Session(uint64_t id, AcceptedConnection connection, Client* client, const SessionContext* context);
+  ~Session();
+
+  // Sends CONNACK, takes what came behind the CONNECT, and begins to read.
+  void Start(bool session_present);
+
+  // One commit for each of these messages. The PUBACKs go out with the next Flush().
+  void OnCommitted(uint64_t first_ticket, uint32_t count);
+  void Flush();
+
+  // Reads on, if it had stopped for want of room and there is room now.
+  void Resume();
+  bool paused() const { return paused_; }
+  // For good: the gateway stops.
+  void StopReading();
+
+  // Keep-alive and the end of auth's grant.
+  void CheckTimers();
+
+  // Idempotent. `detail` is for the log.
+  void Close(CloseReason reason, std::string_view detail);
+
+  const Identity& identity() const { return identity_; }
+  uint64_t id() const { return id_; }
+  size_t inflight() const { return acks_.size(); }
+  router::v1::Session Describe() const;
+
+ private:
+  bool Full() const;
+  void ArmRead();
+  void OnReadable();
+  void Consume(std::string_view data);
+  size_t Parse(std::string_view data);
+  void Handle(const mqtt::Frame& frame);
+  void HandlePublish(const mqtt::Frame& frame);
+  void HandleTelemetry(const mqtt::Publish& publish, std::string_view bag);
+  void HandleTwinRequest(const mqtt::Publish& publish, std::string_view rid);
+  void HandleSubscribe(const mqtt::Frame& frame);
+  void HandleUnsubscribe(const mqtt::Frame& frame);
+  const PublishTopic& Classify(std::string_view topic);
+  void Store(const EnvelopeFields& fields, uint64_t session, uint64_t ticket, uint32_t* places);
+  void EmitPubacks();
+  void PublishWill();
+
+  const uint64_t id_;
+  const Identity identity_;
+  const std::string client_id_;
+  const bool clean_session_;
+  const uint16_t keep_alive_seconds_;
+  const absl::Duration silence_max_;
+  const absl::Duration ends_at_;  // since boot
+  const absl::Time connected_at_;
+  const SessionContext& context_;
+  const ClientTopics topics_;
+  const EnvelopeWriter envelope_;
+
+  std::unique_ptr<ConnectionLimit::Slot> slot_;
+  std::unique_ptr<Transport> transport_;
+  Client* client_;
+  std::optional<StoredWill> will_;
+
+  // Bytes read and not parsed: less than a packet, or what waits while paused.
+  std::string input_;
+  // Below this size of input_ there is no whole packet.
+  size_t input_wanted_ = 0;
+  std::string output_;
+  AckQueue acks_;
+  // The latest topic and what it is: clients repeat theirs.
+  std::string last_topic_;
+  PublishTopic last_kind_;
+  int64_t batch_unix_ms_ = 0;
+
+  absl::Duration last_heard_;  // since boot
+  uint64_t received_ = 0;
+  uint64_t received_before_batch_ = 0;
+  uint64_t acknowledged_ = 0;
+  bool paused_ = false;
+  bool stopping_ = false;
+  bool reading_ = false;  // a wait for readability is pending
+  bool writing_ = false;  // a wait for writability is pending
+  bool closed_ = false;
+};
+
+}  // namespace holdfast::router

@@ -1,0 +1,68 @@
+#include "services/store/disk_format.h"
+
+#include <gtest/gtest.h>
+
+#include "services/store/crc32c.h"
+
+namespace holdfast::store {
+namespace {
+
+TEST(Crc32cTest, AgreesWithTheStandard) {
+  EXPECT_EQ(Crc32c(std::string(32, '\0')), 0x8a9136aau);  // RFC 3720, B.4
+  EXPECT_EQ(Crc32c(std::string(32, '\xff')), 0x62a8ab43u);
+  EXPECT_EQ(Crc32c("456789", Crc32c("123")), Crc32c("123456789"));
+}
+
+TEST(DiskFormatTest, OrderOfKeysIsOrderOfNumbers) {
+  EXPECT_LT(BlockKey(1, 0, 255), BlockKey(1, 0, 256));
+  EXPECT_LT(BlockKey(1, 9, UINT64_MAX), BlockKey(1, 2'000'000'000, 1));
+  EXPECT_LT(BlockKey(255, 0, 1), BlockKey(256, 0, 1));
+  const auto parts = ParseBlockKey(BlockKey(7, 8, 9));
+  ASSERT_TRUE(parts.has_value());
+  EXPECT_EQ(parts->queue_id, 7u);
+  EXPECT_EQ(parts->priority, 8u);
+  EXPECT_EQ(parts->first_sequence, 9u);
+  EXPECT_FALSE(ParseBlockKey("b123").has_value());
+}
+
+TEST(DiskFormatTest, EveryFlippedBitOfABlockIsNoticed) {
+  const std::string key = BlockKey(1, 2, 3);
+  std::string value(kBlockHeaderBytes, '\0');
+  value += "records";
+  SealBlock(key, {.record_count = 2, .ttl_seconds = -1, .wall_ms = -5, .edge_ms = 6, .records_before = 7}, &value);
+  const auto header = OpenBlock(key, value);
+  ASSERT_TRUE(header.has_value());
+  EXPECT_EQ(header->record_count, 2u);
+  EXPECT_EQ(header->ttl_seconds, -1);
+  EXPECT_EQ(header->wall_ms, -5);
+  EXPECT_EQ(header->records_before, 7u);
+  EXPECT_FALSE(OpenBlock(BlockKey(1, 2, 4), value).has_value()) << "under another key";
+  for (size_t i = 0; i < value.size(); ++i) {
+    std::string damaged = value;
+    damaged[i] ^= 1;
+    EXPECT_FALSE(OpenBlock(key, damaged).has_value()) << i;
+  }
+}
+
+TEST(DiskFormatTest, QueueAndStateComeBackAsTheyWere) {
+  QueueCounters counters;
+  counters.next_sequence = 77;
+  counters.lanes.push_back({.priority = 3, .end_sequence = 77, .passed_sequence = 5});
+  const auto queue = DecodeQueue(Encode({"name", "incarnation", {FullPolicy::kDropOldest, 9, -1}}, counters));
+  ASSERT_TRUE(queue.has_value());
+  EXPECT_EQ(queue->info.name, "name");
+  EXPECT_EQ(queue->info.settings.full_policy, FullPolicy::kDropOldest);
+  EXPECT_EQ(queue->counters.next_sequence, 77u);
+  ASSERT_EQ(queue->counters.lanes.size(), 1u);
+  EXPECT_EQ(queue->counters.lanes[0].passed_sequence, 5u);
+  StoreState state;
+  state.store_id = "id";
+  state.clock.off_since_wall_ms = -1;
+  const std::string encoded = Encode(state);
+  EXPECT_EQ(DecodeStoreState(encoded)->clock.off_since_wall_ms, -1);
+  EXPECT_FALSE(DecodeStoreState(encoded.substr(1)).has_value());
+  EXPECT_FALSE(DecodeStoreState(encoded + "x").has_value());
+}
+
+}  // namespace
+}  // namespace holdfast::store

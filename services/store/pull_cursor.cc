@@ -1,0 +1,127 @@
+#include "services/store/pull_cursor.h"
+
+#include <algorithm>
+
+#include "services/store/lane_scan.h"
+
+namespace holdfast::store {
+namespace {
+
+constexpr size_t kReadAheadBytesMax = 512 << 10;
+constexpr size_t kReadAheadBlocksMax = 128;
+// Blocks that Next() passes over (expired, holes) before it lets others have a turn.
+constexpr int kSkippedBlocksMax = 128;
+
+}  // namespace
+
+PullCursor::PullCursor(Database& database, const TailCache& tail, EdgeClock& clock, std::shared_ptr<const Feed> feed,
+                       const std::vector<Checkpoint>& checkpoints)
+    : database_(database), tail_(tail), clock_(clock), feed_(std::move(feed)) {
+  for (const Checkpoint& checkpoint : checkpoints) {
+    places_.push_back({checkpoint.priority, checkpoint.sequence + 1, checkpoint.passed_records});
+  }
+}
+
+PullCursor::Place& PullCursor::PlaceIn(const Feed::Lane& lane) {
+  auto place =
+      std::find_if(places_.begin(), places_.end(), [&](const Place& p) { return p.priority == lane.priority; });
+  if (place == places_.end()) place = places_.insert(places_.end(), {lane.priority, 0, 0});
+  if (place->next_sequence < lane.head_sequence) {
+    place->next_sequence = lane.head_sequence;
+    place->records_before = lane.head_records;
+  }
+  return *place;
+}
+
+PullCursor::Step PullCursor::Next(std::vector<Loss>* losses) {
+  const Feed::Snapshot snapshot = feed_->Read();
+  Step step;
+  int skipped = 0;
+  for (const Feed::Lane& lane : snapshot.lanes) {
+    Place& place = PlaceIn(lane);
+    while (place.next_sequence < lane.end_sequence) {
+      bool unavailable = false;
+      const BlockPtr block = Load(lane, place, &unavailable);
+      if (unavailable) return step;  // The database is being reopened; the queue is published again after that.
+      if (Examine(block, lane, snapshot.ttl_seconds, &place, &step, losses)) return step;
+      if (++skipped >= kSkippedBlocksMax) {
+        step.again = true;
+        return step;
+      }
+    }
+  }
+  return step;
+}
+
+// Moves on past `block` (null: past all that is left of the lane). True if it is to be sent.
+bool PullCursor::Examine(const BlockPtr& block, const Feed::Lane& lane, int32_t ttl_seconds, Place* place, Step* step,
+                         std::vector<Loss>* losses) {
+  const uint64_t found_before = block != nullptr ? block->header.records_before : lane.total_records;
+  if (found_before > place->records_before && (block == nullptr || block->first_sequence > place->next_sequence)) {
+    losses->push_back(
+        {.priority = lane.priority,
+         .first_sequence = place->next_sequence,
+         .records_before = place->records_before,
+         .bytes_before = block != nullptr ? block->header.bytes_before : lane.total_bytes,
+         .record_count = static_cast<uint32_t>(std::min<uint64_t>(found_before - place->records_before, UINT32_MAX))});
+  }
+  if (block == nullptr) {
+    place->next_sequence = lane.end_sequence;
+    return false;
+  }
+  const uint64_t skip = place->next_sequence > block->first_sequence ? place->next_sequence - block->first_sequence : 0;
+  place->next_sequence = block->last_sequence() + 1;
+  place->records_before = block->header.records_before + block->header.record_count;
+  if (block->header.hole) return false;
+  if (IsExpired(block->header.edge_ms, block->header.ttl_seconds, ttl_seconds, clock_.NowMs())) {
+    losses->push_back({.priority = lane.priority,
+                       .first_sequence = block->first_sequence,
+                       .records_before = block->header.records_before,
+                       .bytes_before = block->header.bytes_before,
+                       .record_count = block->header.record_count,
+                       .expired = true});
+    return false;
+  }
+  step->block = block;
+  step->skip = static_cast<uint32_t>(skip);
+  return true;
+}
+
+BlockPtr PullCursor::Load(const Feed::Lane& lane, const Place& place, bool* unavailable) {
+  if (BlockPtr block = tail_.Find(feed_->queue_id(), lane.priority, place.next_sequence); block != nullptr) {
+    if (ahead_priority_ == lane.priority) ahead_.clear();
+    // The cache may hold a block of a group that is published in a moment.
+    return block->first_sequence < lane.end_sequence ? block : nullptr;
+  }
+  if (ahead_priority_ != lane.priority) ahead_.clear();
+  while (!ahead_.empty() && ahead_.front()->last_sequence() < place.next_sequence) ahead_.pop_front();
+  if (ahead_.empty()) ReadAhead(lane, place, unavailable);
+  if (ahead_.empty()) return nullptr;
+  BlockPtr block = std::move(ahead_.front());
+  ahead_.pop_front();
+  return block;
+}
+
+void PullCursor::ReadAhead(const Feed::Lane& lane, const Place& place, bool* unavailable) {
+  ahead_priority_ = lane.priority;
+  LaneScan scan(database_, feed_->queue_id(), lane.priority);
+  if (!scan.status().ok()) {
+    *unavailable = true;
+    return;
+  }
+  scan.on_damaged = [this](std::string_view key, std::string_view value) { database_.KeepDamagedBlock(key, value); };
+  size_t bytes = 0;
+  for (scan.Seek(place.next_sequence, lane.head_sequence); scan.Valid(); scan.Next()) {
+    if (scan.info().first_sequence >= lane.end_sequence) break;
+    auto block = std::make_shared<Block>();
+    block->priority = lane.priority;
+    block->first_sequence = scan.info().first_sequence;
+    block->header = scan.header();
+    block->value = scan.value();
+    bytes += block->value.size();
+    ahead_.push_back(std::move(block));
+    if (bytes >= kReadAheadBytesMax || ahead_.size() >= kReadAheadBlocksMax) break;
+  }
+}
+
+}  // namespace holdfast::store

@@ -1,0 +1,367 @@
+// The store as its callers see it: over its Unix socket.
+#include "services/store/store_service.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "lib/record/block.h"
+#include "lib/rpc/channel.h"
+#include "lib/rpc/server.h"
+#include "lib/rpc/status.h"
+#include "lib/testing/temp_dir.h"
+#include "services/store/read_loop.h"
+
+namespace holdfast::store {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::string MakeBlock(const std::vector<std::string>& records) {
+  std::string block;
+  for (const std::string& record : records) AppendRecord(record, &block);
+  return block;
+}
+
+class StoreServiceTest : public ::testing::Test {
+ protected:
+  StoreServiceTest() : metrics_(*Metrics::Create("")), channels_(dir_ / "run", "store") { Start(); }
+  ~StoreServiceTest() override { Stop(); }
+
+  void Start() {
+    Engine::Options options;
+    options.data_dir = dir_ / "data";
+    loop_ = std::make_unique<ReadLoop>();
+    auto engine = Engine::Create(options, metrics_.get());
+    ASSERT_TRUE(engine.ok()) << engine.status();
+    engine_ = *std::move(engine);
+    queues_service_ = std::make_unique<QueuesService>(engine_.get(), loop_.get());
+    key_value_service_ = std::make_unique<KeyValueService>(engine_.get(), loop_.get());
+    status_service_ = std::make_unique<StoreStatusService>(engine_.get());
+    auto server = rpc::Server::Create({.run_dir = dir_ / "run", .service = "store"},
+                                      {queues_service_.get(), key_value_service_.get(), status_service_.get()});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    server_->SetServing(true);
+    ASSERT_TRUE(channels_.WaitUntilReady(absl::Seconds(10)).ok());
+    queues_ = v1::Queues::NewStub(channels_.Pick());
+    key_value_ = v1::KeyValue::NewStub(channels_.Pick());
+    status_ = v1::StoreStatus::NewStub(channels_.Pick());
+  }
+  void Stop() {
+    if (server_ == nullptr) return;
+    const absl::Status stopping = absl::UnavailableError("the store is stopping; retry");
+    queues_service_->EndStreams(stopping);
+    engine_->EndStreams(stopping);
+    server_->Stop();
+    server_.reset();
+    engine_.reset();
+    loop_.reset();
+  }
+
+  struct Context : grpc::ClientContext {
+    Context() { rpc::SetDeadline(this, absl::Seconds(20)); }
+  };
+
+  static v1::AppendRequest Request(uint64_t id, const std::string& queue, const std::vector<std::string>& records,
+                                   bool wait = false) {
+    v1::AppendRequest request;
+    request.set_request_id(id);
+    request.set_queue(queue);
+    request.set_priority(kDefaultPriority);
+    request.set_record_count(static_cast<uint32_t>(records.size()));
+    request.set_records(MakeBlock(records));
+    request.set_wait_for_space(wait);
+    return request;
+  }
+  v1::AppendResponse AppendOne(const v1::AppendRequest& request) {
+    Context context;
+    const auto stream = queues_->Append(&context);
+    v1::AppendResponse response;
+    EXPECT_TRUE(stream->Write(request));
+    EXPECT_TRUE(stream->Read(&response));
+    stream->WritesDone();
+    EXPECT_TRUE(stream->Finish().ok());
+    return response;
+  }
+  grpc::Status CommitTo(const std::string& queue, const std::string& consumer, uint64_t sequence) {
+    Context context;
+    v1::CommitRequest request;
+    request.set_queue(queue);
+    request.set_consumer(consumer);
+    auto* position = request.add_positions();
+    position->set_priority(kDefaultPriority);
+    position->set_sequence(sequence);
+    v1::CommitResponse response;
+    return queues_->Commit(&context, request, &response);
+  }
+  static v1::PullRequest PullOf(const std::string& queue, const std::string& consumer) {
+    v1::PullRequest request;
+    request.set_queue(queue);
+    request.set_consumer(consumer);
+    return request;
+  }
+
+  TempDir dir_;
+  std::unique_ptr<Metrics> metrics_;
+  rpc::Channels channels_;
+  std::unique_ptr<ReadLoop> loop_;
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<QueuesService> queues_service_;
+  std::unique_ptr<KeyValueService> key_value_service_;
+  std::unique_ptr<StoreStatusService> status_service_;
+  std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<v1::Queues::Stub> queues_;
+  std::unique_ptr<v1::KeyValue::Stub> key_value_;
+  std::unique_ptr<v1::StoreStatus::Stub> status_;
+};
+
+TEST_F(StoreServiceTest, AppendsOfAStreamAreAnsweredInOrderGoodAndBad) {
+  Context context;
+  const auto stream = queues_->Append(&context);
+  v1::AppendRequest wrong_count = Request(2, "q", {"x"});
+  wrong_count.set_record_count(2);
+  v1::AppendRequest torn = Request(3, "q", {"x"});
+  torn.mutable_records()->push_back('\x05');
+  v1::AppendRequest priority = Request(5, "q", {"x"});
+  priority.set_priority(10);
+  stream->Write(Request(1, "q", {"a", "b"}));
+  stream->Write(wrong_count);
+  stream->Write(torn);
+  stream->Write(Request(4, "bad name", {"x"}));
+  stream->Write(priority);
+  stream->Write(Request(6, "q", {"c"}));
+  stream->WritesDone();
+  std::vector<std::tuple<uint64_t, int, uint64_t>> answers;
+  v1::AppendResponse response;
+  while (stream->Read(&response))
+    answers.emplace_back(response.request_id(), response.code(), response.first_sequence());
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_THAT(answers, ElementsAre(std::tuple(1u, 0, 1u), std::tuple(2u, 3, 0u), std::tuple(3u, 3, 0u),
+                                   std::tuple(4u, 3, 0u), std::tuple(5u, 3, 0u), std::tuple(6u, 0, 3u)));
+}
+
+TEST_F(StoreServiceTest, PullFollowsTheTailAndResumesBehindTheCheckpoint) {
+  AppendOne(Request(1, "q", {"a", "b", "c"}));
+  {
+    Context context;
+    const auto pull = queues_->Pull(&context, PullOf("q", "c"));
+    v1::PullResponse block;
+    ASSERT_TRUE(pull->Read(&block));
+    EXPECT_EQ(block.first_sequence(), 1u);
+    EXPECT_EQ(block.record_count(), 3u);
+    EXPECT_EQ(block.skip(), 0u);
+    EXPECT_EQ(block.records(), MakeBlock({"a", "b", "c"}));
+    AppendOne(Request(2, "q", {"d"}));
+    ASSERT_TRUE(pull->Read(&block));
+    EXPECT_EQ(block.first_sequence(), 4u);
+    EXPECT_TRUE(CommitTo("q", "c", 2).ok());
+    context.TryCancel();
+    EXPECT_EQ(pull->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  }
+  Context context;
+  const auto pull = queues_->Pull(&context, PullOf("q", "c"));
+  v1::PullResponse block;
+  ASSERT_TRUE(pull->Read(&block));
+  EXPECT_EQ(block.first_sequence(), 1u);
+  EXPECT_EQ(block.skip(), 2u);
+  context.TryCancel();
+}
+
+TEST_F(StoreServiceTest, SecondPullOfAConsumerEndsTheFirstWithAborted) {
+  AppendOne(Request(1, "q", {"a"}));
+  Context first_context;
+  const auto first = queues_->Pull(&first_context, PullOf("q", "c"));
+  v1::PullResponse block;
+  ASSERT_TRUE(first->Read(&block));
+  Context second_context;
+  const auto second = queues_->Pull(&second_context, PullOf("q", "c"));
+  ASSERT_TRUE(second->Read(&block));
+  EXPECT_FALSE(first->Read(&block));
+  EXPECT_EQ(first->Finish().error_code(), grpc::StatusCode::ABORTED);
+  second_context.TryCancel();
+}
+
+TEST_F(StoreServiceTest, BacklogOfManyBlocksArrivesWholeThroughFlowControl) {
+  constexpr uint64_t kBlocks = 500;
+  {
+    Context context;
+    const auto stream = queues_->Append(&context);
+    std::thread writer([&] {
+      for (uint64_t i = 1; i <= kBlocks; ++i) {
+        stream->Write(Request(i, "q", std::vector<std::string>(64, std::string(1000, 'x'))));
+      }
+      stream->WritesDone();
+    });
+    v1::AppendResponse response;
+    uint64_t answers = 0;
+    while (stream->Read(&response)) answers += response.code() == 0;
+    writer.join();
+    EXPECT_EQ(answers, kBlocks);
+  }
+  Context context;
+  const auto pull = queues_->Pull(&context, PullOf("q", "c"));
+  v1::PullResponse block;
+  uint64_t next = 1;
+  while (next <= kBlocks * 64 && pull->Read(&block)) {
+    ASSERT_EQ(block.first_sequence(), next);
+    next += block.record_count();
+  }
+  EXPECT_EQ(next, kBlocks * 64 + 1);
+  EXPECT_TRUE(CommitTo("q", "c", next - 1).ok());
+  context.TryCancel();
+}
+
+TEST_F(StoreServiceTest, StopEndsStreamsWithUnavailableAndKeepsWhatWasAcknowledged) {
+  AppendOne(Request(1, "q", {"a"}));
+  Context pull_context;
+  const auto pull = queues_->Pull(&pull_context, PullOf("q", "c"));
+  v1::PullResponse block;
+  ASSERT_TRUE(pull->Read(&block));
+  Context watch_context;
+  const auto watch = key_value_->Watch(&watch_context, v1::WatchRequest());
+  v1::WatchResponse change;
+  ASSERT_TRUE(watch->Read(&change));
+  Context append_context;
+  const auto append = queues_->Append(&append_context);
+  append->Write(Request(2, "q", {"b"}));
+  v1::AppendResponse answer;
+  ASSERT_TRUE(append->Read(&answer));
+  const absl::Time begin = absl::Now();
+  Stop();
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(5));
+  while (pull->Read(&block)) {
+  }
+  EXPECT_EQ(pull->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_FALSE(watch->Read(&change));
+  EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(append->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  Start();
+  Context context;
+  v1::PeekRequest request;
+  request.set_queue("q");
+  v1::PeekResponse response;
+  ASSERT_TRUE(queues_->Peek(&context, request, &response).ok());
+  EXPECT_EQ(response.records_size(), 2);
+}
+
+TEST_F(StoreServiceTest, WatchStartsWithEverythingAndThenFollows) {
+  const auto put = [&](const std::string& key, const std::string& value) {
+    Context context;
+    v1::PutRequest request;
+    request.set_key(key);
+    request.set_value(value);
+    v1::PutResponse response;
+    EXPECT_TRUE(key_value_->Put(&context, request, &response).ok());
+    return response.revision();
+  };
+  put("a/1", "x");
+  const uint64_t last = put("b/1", "y");
+  Context context;
+  v1::WatchRequest request;
+  request.set_prefix("a/");
+  const auto watch = key_value_->Watch(&context, request);
+  v1::WatchResponse response;
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_TRUE(response.reset());
+  ASSERT_EQ(response.changes_size(), 1);
+  EXPECT_EQ(response.changes(0).entry().value(), "x");
+  EXPECT_EQ(response.revision(), last);
+  Context delete_context;
+  v1::DeleteRequest del;
+  del.set_key("a/1");
+  v1::DeleteResponse deleted;
+  ASSERT_TRUE(key_value_->Delete(&delete_context, del, &deleted).ok());
+  EXPECT_TRUE(deleted.deleted());
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_FALSE(response.reset());
+  ASSERT_EQ(response.changes_size(), 1);
+  EXPECT_TRUE(response.changes(0).deleted());
+  EXPECT_EQ(response.revision(), deleted.revision());
+  context.TryCancel();
+}
+
+TEST_F(StoreServiceTest, ListIsPagedInKeyOrder) {
+  for (const char* key : {"k3", "k1", "k2", "other"}) {
+    Context context;
+    v1::PutRequest request;
+    request.set_key(key);
+    v1::PutResponse response;
+    ASSERT_TRUE(key_value_->Put(&context, request, &response).ok());
+  }
+  v1::ListRequest request;
+  request.set_prefix("k");
+  request.set_limit(2);
+  v1::ListResponse page;
+  {
+    Context context;
+    ASSERT_TRUE(key_value_->List(&context, request, &page).ok());
+  }
+  ASSERT_EQ(page.entries_size(), 2);
+  EXPECT_EQ(page.entries(0).key(), "k1");
+  EXPECT_EQ(page.next_key(), "k3");
+  request.set_start_key(page.next_key());
+  Context context;
+  v1::ListResponse last;
+  ASSERT_TRUE(key_value_->List(&context, request, &last).ok());
+  ASSERT_EQ(last.entries_size(), 1);
+  EXPECT_EQ(last.entries(0).key(), "k3");
+  EXPECT_EQ(last.next_key(), "");
+}
+
+TEST_F(StoreServiceTest, ErrorsHaveTheirCodes) {
+  Context get_context;
+  v1::GetRequest get;
+  get.set_key("nothing");
+  v1::GetResponse got;
+  EXPECT_EQ(key_value_->Get(&get_context, get, &got).error_code(), grpc::StatusCode::NOT_FOUND);
+  Context empty_context;
+  EXPECT_EQ(key_value_->Get(&empty_context, v1::GetRequest(), &got).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  Context lease_context;
+  v1::GrantLeaseRequest lease;
+  lease.mutable_ttl()->set_nanos(1);
+  v1::GrantLeaseResponse granted;
+  EXPECT_EQ(key_value_->GrantLease(&lease_context, lease, &granted).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  Context pull_context;
+  const auto pull = queues_->Pull(&pull_context, PullOf("q", ""));
+  v1::PullResponse block;
+  EXPECT_FALSE(pull->Read(&block));
+  EXPECT_EQ(pull->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(StoreServiceTest, ListQueuesAndStatusTellWhatIsThere) {
+  AppendOne(Request(1, "q1", {"a", "b"}));
+  AppendOne(Request(2, "q2", {"c"}));
+  Context pull_context;
+  const auto pull = queues_->Pull(&pull_context, PullOf("q1", "uplink"));
+  v1::PullResponse block;
+  ASSERT_TRUE(pull->Read(&block));
+  Context context;
+  v1::ListQueuesRequest request;
+  request.set_prefix("q");
+  v1::ListQueuesResponse response;
+  ASSERT_TRUE(queues_->ListQueues(&context, request, &response).ok());
+  ASSERT_EQ(response.queues_size(), 2);
+  const v1::Queue& queue = response.queues(0);
+  EXPECT_EQ(queue.name(), "q1");
+  EXPECT_EQ(queue.records(), 2u);
+  EXPECT_EQ(queue.bytes(), 4u);
+  EXPECT_EQ(queue.next_sequence(), 3u);
+  EXPECT_TRUE(queue.has_oldest_age());
+  ASSERT_EQ(queue.consumers_size(), 1);
+  EXPECT_TRUE(queue.consumers(0).connected());
+  EXPECT_EQ(queue.consumers(0).lag_records(), 2u);
+  Context status_context;
+  v1::GetStoreStatusResponse status;
+  ASSERT_TRUE(status_->GetStoreStatus(&status_context, v1::GetStoreStatusRequest(), &status).ok());
+  EXPECT_EQ(status.state(), v1::GetStoreStatusResponse::STATE_SERVING);
+  EXPECT_EQ(status.store_id().size(), 16u);
+  EXPECT_EQ(status.bytes(), 6u);
+  pull_context.TryCancel();
+}
+
+}  // namespace
+}  // namespace holdfast::store

@@ -1,0 +1,118 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "lib/base/clock.h"
+#include "lib/mqtt/client.h"
+#include "services/uplink/connectivity.h"
+#include "services/uplink/network_watch.h"
+
+namespace holdfast::uplink {
+
+// The connection to the hub, kept up for as long as the process lives: does what Connectivity decides, with the MQTT
+// client, the resolver, TCP probes and the kernel's network events. Not thread-safe: everything on the io_context's
+// thread.
+class Link : private mqtt::Client::Handler {
+ public:
+  struct Options {
+    // Host, port, TLS, login and time-outs. An empty host: there is no upstream, and the link stays offline.
+    mqtt::Client::Options client;
+    std::vector<std::string> dns_servers;
+    absl::Duration resolve_timeout = absl::Seconds(5);
+    Connectivity::Options connectivity;
+  };
+
+  class Handler {
+   public:
+    virtual ~Handler() = default;
+    // Logged in; `client` lives until OnDown returns.
+    virtual void OnUp(mqtt::Client* client) = 0;
+    virtual void OnDown() = 0;
+    // Returns true if that was news: something in flight was acknowledged.
+    virtual bool OnPubacks(std::span<const uint16_t> packet_ids) = 0;
+    virtual void OnWritten() = 0;
+    // Messages are in flight.
+    virtual bool Owed() const = 0;
+    // State, reason or `stalled` changed.
+    virtual void OnState() = 0;
+    // A connection was made to an address of the hub's name that was not known as the good one before.
+    virtual void OnGoodAddress(const std::string& host_and_address) = 0;
+  };
+
+  // All must outlive it.
+  Link(boost::asio::io_context& io, Options options, const Clock& clock, Handler* handler);
+  ~Link() override;
+
+  void Start();
+  // Says DISCONNECT and stays offline. `done` is called when the connection is closed, within about a second.
+  void Stop(std::function<void()> done);
+
+  // What OnGoodAddress gave, kept over a restart: used when the name can't be resolved.
+  void SetGoodAddress(const std::string& host_and_address);
+
+  const Connectivity& connectivity() const { return connectivity_; }
+  // "192.0.2.1:1883" in use, or tried last.
+  const std::string& address() const { return address_; }
+  uint64_t connects() const { return connects_; }
+
+ private:
+  class Probe;
+
+  void OnStage(mqtt::Stage stage) override;
+  void OnConnected(bool session_present, const std::string& address) override;
+  void OnPubacks(std::span<const uint16_t> packet_ids) override;
+  void OnPingresp() override;
+  void OnWritten() override;
+  void OnClosed(const mqtt::Closed& closed) override;
+
+  void Tell(Connectivity::Event event);
+  void Do(const Connectivity::Actions& actions);
+  void Drop();
+  void Connect();
+  void Dial(std::vector<std::string> addresses);
+  void Resolve(bool for_attempt);
+  void OnResolved(bool for_attempt, absl::StatusOr<std::vector<std::string>> addresses);
+  void StartProbe();
+  void SetTimer();
+  void OnTimer();
+  absl::Duration Now() const { return clock_.SinceBoot(); }
+
+  boost::asio::io_context& io_;
+  const Options options_;
+  const Clock& clock_;
+  Handler* const handler_;
+  const bool numeric_;
+  Connectivity connectivity_;
+
+  std::unique_ptr<mqtt::Client> client_;
+  bool up_ = false;
+  bool stopping_ = false;
+  std::function<void()> stopped_;
+
+  std::vector<std::string> addresses_;
+  std::string good_address_;
+  std::string address_;
+  uint64_t connects_ = 0;
+  uint64_t attempt_ = 0;
+  absl::Duration attempt_at_;
+  bool resolving_ = false;
+  uint32_t probes_made_ = 0;
+
+  struct Timer;
+  const std::unique_ptr<Timer> timer_;
+  std::deque<std::shared_ptr<Probe>> probes_;
+  std::optional<NetworkWatch> network_;
+  // The way back for the resolver's threads, closed when the link dies.
+  struct Mailbox;
+  const std::shared_ptr<Mailbox> mailbox_;
+};
+
+}  // namespace holdfast::uplink

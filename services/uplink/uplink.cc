@@ -1,0 +1,336 @@
+#include "services/uplink/uplink.h"
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <utility>
+
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "lib/base/log.h"
+
+namespace holdfast::uplink {
+namespace {
+
+namespace asio = boost::asio;
+
+// Packets gathered for one write; while that is under way as much again is put together.
+constexpr size_t kOutBytesMax = 256 << 10;
+// A checkpoint is written when a quarter of the window waits for one, when nothing is in flight, or when the last one
+// is so old. Each costs the store an fsync.
+constexpr uint32_t kCommitFraction = 4;
+constexpr absl::Duration kCommitInterval = absl::Milliseconds(20);
+// Rates are over so many seconds.
+constexpr size_t kRateSeconds = 10;
+constexpr absl::Duration kStopDrain = absl::Seconds(1);
+constexpr absl::Duration kStopLink = absl::Seconds(2);
+constexpr absl::Duration kStopCommit = absl::Seconds(2);
+
+}  // namespace
+
+struct Uplink::Loop {
+  Loop() : io(1), work(asio::make_work_guard(io)), timer(io) {}
+  asio::io_context io;
+  asio::executor_work_guard<asio::io_context::executor_type> work;
+  asio::steady_timer timer;
+};
+
+struct Uplink::Counters {
+  explicit Counters(Metrics* m)
+      : metrics(m),
+        delivered(m->Counter("holdfast_uplink_delivered_total", "Messages that the hub acknowledged.")),
+        published(m->Counter("holdfast_uplink_published_total", "PUBLISH packets sent, repeated ones included.")),
+        redelivered(m->Counter("holdfast_uplink_redelivered_total", "Messages sent again on a new connection.")),
+        dead_letters(m->Counter("holdfast_uplink_dead_letters_total", "Messages that can't be published, set aside.")),
+        connects(m->Counter("holdfast_uplink_connects_total", "Logins that the hub accepted.")),
+        state(m->Gauge("holdfast_uplink_link_state", "1 offline, 2 connecting, 3 syncing, 4 online, 5 suspect.")),
+        stalled(m->Gauge("holdfast_uplink_stalled", "1 when connected and nothing is acknowledged.")),
+        in_flight(m->Gauge("holdfast_uplink_in_flight", "Messages sent and not acknowledged.")),
+        lag_messages(m->Gauge("holdfast_uplink_lag_messages", "Messages stored and not acknowledged by the hub.")),
+        lag_seconds(m->Gauge("holdfast_uplink_lag_seconds", "Age of the oldest message not acknowledged by the hub.")),
+        commit_seconds(m->Histogram("holdfast_uplink_commit_seconds", "Time to write a checkpoint to the store.",
+                                    {0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5})),
+        commit_messages(m->Histogram("holdfast_uplink_commit_messages", "Messages covered by a checkpoint.",
+                                     {1, 4, 16, 64, 256, 1024, 4096, 16384})),
+        ack_messages(m->Histogram("holdfast_uplink_ack_messages", "Acknowledgements taken in at once.",
+                                  {1, 4, 16, 64, 256, 1024, 4096})) {}
+  Metrics* const metrics;
+  prometheus::Counter& delivered;
+  prometheus::Counter& published;
+  prometheus::Counter& redelivered;
+  prometheus::Counter& dead_letters;
+  prometheus::Counter& connects;
+  prometheus::Gauge& state;
+  prometheus::Gauge& stalled;
+  prometheus::Gauge& in_flight;
+  prometheus::Gauge& lag_messages;
+  prometheus::Gauge& lag_seconds;
+  prometheus::Histogram& commit_seconds;
+  prometheus::Histogram& commit_messages;
+  prometheus::Histogram& ack_messages;
+};
+
+Uplink::Uplink(Options options, TopicTemplate topics, rpc::Channels* store, Metrics* metrics, const Clock& clock)
+    : options_(std::move(options)),
+      clock_(clock),
+      lag_(store),
+      counters_(std::make_unique<Counters>(metrics)),
+      loop_(std::make_unique<Loop>()),
+      window_(options_.window, std::move(topics)),
+      feed_(store, options_.feed, FeedCallbacks()),
+      link_(loop_->io, options_.link, clock, this) {
+  status_.since = clock_.WallNow();
+  status_.reason = options_.link.client.host.empty() ? "no upstream is configured" : "starting";
+}
+
+Uplink::~Uplink() {
+  Stop();
+}
+
+StoreFeed::Callbacks Uplink::FeedCallbacks() {
+  return {
+      .on_block =
+          [this](Block block) {
+            bool first = false;
+            {
+              absl::MutexLock lock(&inbox_mutex_);
+              first = inbox_.empty();
+              inbox_.push_back(std::move(block));
+            }
+            if (first) Post([this] { TakeBlocks(); });
+          },
+      .on_committed = [this](uint64_t number, absl::Duration took) { Post([=, this] { OnCommitted(number, took); }); },
+      .on_dead_letter_kept =
+          [this](uint64_t number) {
+            Post([=, this] {
+              counters_->dead_letters.Increment();
+              window_.OnDeadLetterKept(number);
+              MaybeCommit();
+              Pump();
+            });
+          },
+      .on_address = [this](std::string address) { Post([=, this] { link_.SetGoodAddress(address); }); },
+  };
+}
+
+void Uplink::Post(std::function<void()> work) {
+  asio::post(loop_->io, std::move(work));
+}
+
+void Uplink::Start() {
+  thread_ = std::thread([this] { loop_->io.run(); });
+  lag_thread_ = std::thread([this] { WatchLag(); });
+  Post([this] {
+    Publish();
+    SetTimer();
+    link_.Start();
+  });
+  if (!options_.link.client.host.empty()) feed_.Start();
+}
+
+void Uplink::Stop() {
+  {
+    absl::MutexLock lock(&status_mutex_);
+    if (std::exchange(stopped_, true)) return;
+  }
+  if (!thread_.joinable()) return;
+  Post([this] {
+    draining_ = true;
+    Publish();
+  });
+  {
+    absl::MutexLock lock(&status_mutex_);
+    status_mutex_.AwaitWithTimeout(absl::Condition(&idle_), kStopDrain);
+  }
+  const auto closed = std::make_shared<absl::Notification>();
+  Post([this, closed] {
+    loop_->timer.cancel();
+    link_.Stop([closed] { closed->Notify(); });
+  });
+  if (!closed->WaitForNotificationWithTimeout(kStopLink)) spdlog::warn("the link did not close in time");
+  absl::Notification handed_in;
+  Post([this, &handed_in] {
+    if (auto checkpoint = window_.TakeCheckpoint()) feed_.Commit(*std::move(checkpoint));
+    handed_in.Notify();
+  });
+  handed_in.WaitForNotification();
+  feed_.Stop(kStopCommit);
+  loop_->io.stop();
+  thread_.join();
+  lag_thread_.join();
+}
+
+void Uplink::TakeBlocks() {
+  std::vector<Block> blocks;
+  {
+    absl::MutexLock lock(&inbox_mutex_);
+    blocks.swap(inbox_);
+  }
+  for (Block& block : blocks) window_.Add(std::move(block));
+  Pump();
+}
+
+// Everything that may go out now, in one write.
+void Uplink::Pump() {
+  if (client_ && !draining_ && link_.connectivity().state() != LinkState::kSuspect) {
+    std::vector<Window::DeadLetter> dead;
+    const size_t packets = window_.Fill(kOutBytesMax, client_->out(), &dead);
+    for (Window::DeadLetter& letter : dead) feed_.KeepDeadLetter(std::move(letter));
+    if (packets > 0) {
+      counters_->published.Increment(static_cast<double>(packets));
+      client_->Flush();
+    }
+  }
+  feed_.Release(window_.TakeFreedBytes());
+}
+
+void Uplink::MaybeCommit() {
+  const uint64_t waiting = window_.uncommitted();
+  if (commit_active_ || waiting == 0) return;
+  const bool worth = waiting >= options_.window.count_max / kCommitFraction || window_.drained() ||
+                     absl::Now() - commit_ended_ >= kCommitInterval;
+  if (!worth) return;
+  auto checkpoint = window_.TakeCheckpoint();
+  if (!checkpoint) {
+    window_.OnCommitted(window_.done());  // messages of a queue that is no more
+    return;
+  }
+  commit_active_ = true;
+  counters_->commit_messages.Observe(static_cast<double>(waiting));
+  feed_.Commit(*std::move(checkpoint));
+}
+
+void Uplink::OnCommitted(uint64_t number, absl::Duration took) {
+  window_.OnCommitted(number);
+  commit_active_ = false;
+  commit_ended_ = absl::Now();
+  counters_->commit_seconds.Observe(absl::ToDoubleSeconds(took));
+  Publish();
+  MaybeCommit();
+  Pump();
+}
+
+void Uplink::OnUp(mqtt::Client* client) {
+  client_ = client;
+  counters_->connects.Increment();
+  const size_t again = window_.Redeliver(client->out());
+  counters_->redelivered.Increment(static_cast<double>(again));
+  counters_->published.Increment(static_cast<double>(again));
+  if (again > 0) spdlog::info("sending again what was in flight messages={}", again);
+  client->Flush();
+  Pump();
+}
+
+void Uplink::OnDown() {
+  client_ = nullptr;
+}
+
+bool Uplink::OnPubacks(std::span<const uint16_t> packet_ids) {
+  const size_t news = window_.OnPubacks(packet_ids);
+  if (news == 0) return false;
+  delivered_ += news;
+  counters_->delivered.Increment(static_cast<double>(news));
+  counters_->ack_messages.Observe(static_cast<double>(news));
+  MaybeCommit();
+  Pump();
+  if (draining_) Publish();
+  return true;
+}
+
+void Uplink::OnWritten() {
+  Pump();
+}
+
+bool Uplink::Owed() const {
+  return window_.in_flight() > 0;
+}
+
+void Uplink::OnGoodAddress(const std::string& host_and_address) {
+  feed_.SaveAddress(host_and_address);
+}
+
+void Uplink::OnState() {
+  const Connectivity& c = link_.connectivity();
+  bool stalled_changed = false;
+  {
+    absl::MutexLock lock(&status_mutex_);
+    if (status_.state != c.state()) {
+      counters_->metrics
+          ->Counter("holdfast_uplink_link_transitions_total", "Changes of the link's state.",
+                    {{"to", std::string(Name(c.state()))}})
+          .Increment();
+      status_.since = clock_.WallNow();
+    }
+    stalled_changed = status_.stalled != c.stalled();
+    ++status_.version;
+  }
+  Publish();
+  if (stalled_changed && on_stalled_) on_stalled_(c.stalled());
+  if (c.state() == LinkState::kOnline) Pump();  // it was suspect, and nothing was sent
+}
+
+// Copies what others may read, and sets the gauges.
+void Uplink::Publish() {
+  const Connectivity& c = link_.connectivity();
+  absl::MutexLock lock(&status_mutex_);
+  if (!options_.link.client.host.empty()) status_.reason = c.reason();
+  status_.state = c.state();
+  status_.address = link_.address();
+  status_.connects = link_.connects();
+  status_.stalled = c.stalled();
+  status_.next_attempt = c.state() == LinkState::kOffline && !options_.link.client.host.empty()
+                             ? clock_.WallNow() + (c.next_attempt() - clock_.SinceBoot())
+                             : absl::InfinitePast();
+  status_.in_flight = window_.in_flight();
+  status_.uncommitted = window_.uncommitted();
+  status_.delivered = delivered_;
+  if (!delivered_history_.empty()) {
+    status_.delivered_per_second =
+        static_cast<double>(delivered_ - delivered_history_.front()) / static_cast<double>(delivered_history_.size());
+  }
+  idle_ = draining_ && (window_.in_flight() == 0 || !client_);
+  counters_->state.Set(static_cast<double>(c.state()));
+  counters_->stalled.Set(c.stalled() ? 1 : 0);
+  counters_->in_flight.Set(window_.in_flight());
+}
+
+void Uplink::SetTimer() {
+  loop_->timer.expires_after(std::chrono::seconds(1));
+  loop_->timer.async_wait([this](const boost::system::error_code& error) {
+    if (!error) Every();
+  });
+}
+
+// Once a second.
+void Uplink::Every() {
+  delivered_history_.push_back(delivered_);
+  if (delivered_history_.size() > kRateSeconds) delivered_history_.pop_front();
+  MaybeCommit();
+  Publish();
+  SetTimer();
+}
+
+void Uplink::WatchLag() {
+  for (;;) {
+    const Lag::Value value = lag_.Get(absl::Milliseconds(500));
+    counters_->lag_messages.Set(static_cast<double>(value.records));
+    counters_->lag_seconds.Set(value.records > 0 ? absl::ToDoubleSeconds(value.oldest_age) : 0);
+    absl::MutexLock lock(&status_mutex_);
+    if (status_mutex_.AwaitWithTimeout(absl::Condition(&stopped_), absl::Seconds(1))) return;
+  }
+}
+
+Uplink::Status Uplink::GetStatus() const {
+  absl::MutexLock lock(&status_mutex_);
+  return status_;
+}
+
+void Uplink::WaitForChange(uint64_t version, absl::Duration timeout) const {
+  absl::MutexLock lock(&status_mutex_);
+  const auto changed = [&]()
+                           ABSL_SHARED_LOCKS_REQUIRED(status_mutex_) { return stopped_ || status_.version != version; };
+  status_mutex_.AwaitWithTimeout(absl::Condition(&changed), timeout);
+}
+
+}  // namespace holdfast::uplink

@@ -1,0 +1,126 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "lib/base/clock.h"
+#include "lib/base/metrics.h"
+#include "services/uplink/lag.h"
+#include "services/uplink/link.h"
+#include "services/uplink/store_feed.h"
+#include "services/uplink/window.h"
+
+namespace holdfast::uplink {
+
+// Brings the store's queue "upstream" to the hub: the feed reads, the window keeps order and bounds, the link sends.
+// All of it but the feed's two threads runs on one thread of its own. The public functions are thread-safe.
+class Uplink final : private Link::Handler {
+ public:
+  struct Options {
+    Link::Options link;
+    Window::Limits window;
+    StoreFeed::Options feed;
+    // For people: "mqtt://hub.example:1883".
+    std::string upstream;
+  };
+
+  // What UplinkStatus tells, besides the lag.
+  struct Status {
+    LinkState state = LinkState::kOffline;
+    absl::Time since;
+    std::string reason;
+    std::string address;
+    uint64_t connects = 0;
+    absl::Time next_attempt = absl::InfinitePast();
+    bool stalled = false;
+    uint32_t in_flight = 0;
+    // Acknowledged, with a checkpoint that is not in the store yet.
+    uint64_t uncommitted = 0;
+    uint64_t delivered = 0;
+    double delivered_per_second = 0;
+    // Changes with the state, its reason, the address or `stalled`.
+    uint64_t version = 0;
+  };
+
+  // `store`, `metrics` and `clock` must outlive it.
+  Uplink(Options options, TopicTemplate topics, rpc::Channels* store, Metrics* metrics, const Clock& clock);
+  ~Uplink() override;
+
+  void Start();
+  // Sends nothing more, waits a second for acknowledgements, says good-bye, writes the last checkpoint. Idempotent.
+  void Stop();
+
+  Status GetStatus() const;
+  // Waits until the version differs, `timeout` passed, or Stop().
+  void WaitForChange(uint64_t version, absl::Duration timeout) const;
+  // Called on a thread of uplink's when `stalled` changes. Set before Start().
+  void OnStalled(std::function<void(bool)> callback) { on_stalled_ = std::move(callback); }
+  Lag& lag() { return lag_; }
+
+ private:
+  struct Loop;
+  struct Counters;
+
+  // Link::Handler, on the loop's thread.
+  void OnUp(mqtt::Client* client) override;
+  void OnDown() override;
+  bool OnPubacks(std::span<const uint16_t> packet_ids) override;
+  void OnWritten() override;
+  bool Owed() const override;
+  void OnState() override;
+  void OnGoodAddress(const std::string& host_and_address) override;
+
+  StoreFeed::Callbacks FeedCallbacks();
+  void TakeBlocks();
+  void OnCommitted(uint64_t number, absl::Duration took);
+  void Pump();
+  void MaybeCommit();
+  void Every();
+  void Publish();
+  void WatchLag();
+  void SetTimer();
+  // Runs `work` on the loop's thread.
+  void Post(std::function<void()> work);
+
+  const Options options_;
+  const Clock& clock_;
+  Lag lag_;
+  std::function<void(bool)> on_stalled_;
+  const std::unique_ptr<Counters> counters_;
+
+  // The loop thread's.
+  const std::unique_ptr<Loop> loop_;
+  Window window_;
+  StoreFeed feed_;
+  Link link_;
+  mqtt::Client* client_ = nullptr;
+  bool draining_ = false;  // stopping: nothing new is sent
+  bool commit_active_ = false;
+  absl::Time commit_ended_ = absl::InfinitePast();
+  uint64_t delivered_ = 0;
+  // delivered_ at the ends of the last seconds.
+  std::deque<uint64_t> delivered_history_;
+
+  absl::Mutex inbox_mutex_;
+  std::vector<Block> inbox_ ABSL_GUARDED_BY(inbox_mutex_);
+
+  mutable absl::Mutex status_mutex_;
+  Status status_ ABSL_GUARDED_BY(status_mutex_);
+  bool stopped_ ABSL_GUARDED_BY(status_mutex_) = false;
+  bool idle_ ABSL_GUARDED_BY(status_mutex_) = false;
+
+  std::thread thread_;
+  std::thread lag_thread_;
+};
+
+}  // namespace holdfast::uplink

@@ -1,0 +1,151 @@
+#include "services/uplink/uplink_options.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <fstream>
+#include <sstream>
+
+#include "lib/base/status.h"
+#include "services/uplink/resolver.h"
+
+namespace holdfast::uplink {
+namespace {
+
+constexpr uint16_t kPort = 1883;
+constexpr uint16_t kTlsPort = 8883;
+
+std::chrono::milliseconds Milliseconds(absl::Duration d) {
+  return absl::ToChronoMilliseconds(d);
+}
+
+absl::StatusOr<std::string> ReadPasswordFile(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  if (!in || !(text << in.rdbuf())) {
+    return absl::FailedPreconditionError(fmt::format("can't read the password file {} ([uplink] password_file)", path));
+  }
+  std::string password = text.str();
+  while (!password.empty() && (password.back() == '\n' || password.back() == '\r')) password.pop_back();
+  return password;
+}
+
+// What is written for durations and counts, before it goes to where it is used.
+struct Numbers {
+  int64_t inflight_count_max = 4096;
+  int64_t inflight_bytes_max = 4 << 20;
+  int64_t prefetch_bytes_max = 8 << 20;
+  int64_t packet_bytes_max = 1 << 20;
+  absl::Duration keep_alive = absl::Seconds(60);
+  absl::Duration connect_timeout = absl::Seconds(10);
+  absl::Duration connack_timeout = absl::Seconds(10);
+};
+
+void ReadNumbers(ConfigSection* s, Numbers* n, UplinkOptions* out) {
+  Connectivity::Options& c = out->uplink.link.connectivity;
+  s->Read("inflight_count_max", &n->inflight_count_max, 1, 32'768);
+  s->Read("inflight_bytes_max", &n->inflight_bytes_max, 1 << 10, 256 << 20);
+  s->Read("prefetch_bytes_max", &n->prefetch_bytes_max, 64 << 10, 256 << 20);
+  s->Read("packet_bytes_max", &n->packet_bytes_max, 1 << 10, 256 << 20);
+  s->Read("keep_alive", &n->keep_alive, absl::Seconds(1), absl::Seconds(65'535));
+  s->Read("connect_timeout", &n->connect_timeout, absl::Milliseconds(100), absl::Minutes(5));
+  s->Read("connack_timeout", &n->connack_timeout, absl::Milliseconds(100), absl::Minutes(5));
+  s->Read("resolve_timeout", &out->uplink.link.resolve_timeout, absl::Milliseconds(100), absl::Minutes(5));
+  s->Read("ack_timeout", &c.ack_timeout, absl::Milliseconds(100), absl::Hours(1));
+  s->Read("ping_timeout", &c.ping_timeout, absl::Milliseconds(100), absl::Minutes(5));
+  s->Read("stall_timeout", &c.stall_timeout, absl::Milliseconds(100), absl::Hours(24));
+  s->Read("probe_interval", &c.probe_interval, absl::Milliseconds(50), absl::Minutes(1));
+  s->Read("backoff_min", &c.backoff_min, absl::Milliseconds(10), absl::Minutes(1));
+  s->Read("backoff_max", &c.backoff_max, absl::Milliseconds(10), absl::Hours(1));
+}
+
+void Apply(const Numbers& n, Uplink::Options* out) {
+  out->window.count_max = static_cast<uint32_t>(n.inflight_count_max);
+  out->window.bytes_max = static_cast<uint64_t>(n.inflight_bytes_max);
+  out->window.packet_bytes_max = static_cast<uint64_t>(n.packet_bytes_max);
+  out->feed.prefetch_bytes_max = static_cast<uint64_t>(n.prefetch_bytes_max);
+  mqtt::Client::Options& client = out->link.client;
+  client.keep_alive = absl::ToChronoSeconds(n.keep_alive);
+  client.connect_timeout = Milliseconds(n.connect_timeout);
+  client.tls_timeout = Milliseconds(n.connack_timeout);
+  client.connack_timeout = Milliseconds(n.connack_timeout);
+  client.ping_timeout = Milliseconds(out->link.connectivity.ping_timeout);
+  client.user_timeout = Milliseconds(out->link.connectivity.ack_timeout + out->link.connectivity.ping_timeout);
+}
+
+}  // namespace
+
+absl::StatusOr<UpstreamUrl> ParseUpstreamUrl(std::string_view url) {
+  UpstreamUrl result;
+  if (url.empty()) return result;
+  const auto bad = [url] {
+    return absl::InvalidArgumentError(
+        fmt::format("[uplink] upstream \"{}\": write mqtt://HOST[:PORT] or mqtts://HOST[:PORT]", url));
+  };
+  std::string_view rest = url;
+  result.tls = rest.starts_with("mqtts://");
+  if (!result.tls && !rest.starts_with("mqtt://")) return bad();
+  rest.remove_prefix(result.tls ? 8 : 7);
+  if (rest.ends_with('/')) rest.remove_suffix(1);
+  result.port = result.tls ? kTlsPort : kPort;
+  size_t colon = rest.rfind(':');
+  if (rest.starts_with('[')) {
+    const size_t close = rest.find(']');
+    if (close == std::string_view::npos) return bad();
+    result.host = rest.substr(1, close - 1);
+    rest.remove_prefix(close + 1);
+    colon = rest.empty() ? std::string_view::npos : 0;
+    if (!rest.empty() && rest[0] != ':') return bad();
+  } else {
+    result.host = rest.substr(0, colon);
+  }
+  if (colon != std::string_view::npos) {
+    const std::string_view digits = rest.substr(colon + 1);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), result.port);
+    if (error != std::errc() || end != digits.data() + digits.size() || result.port == 0) return bad();
+  }
+  if (result.host.empty() || result.host.find_first_of("/@?# ") != std::string::npos) return bad();
+  return result;
+}
+
+absl::StatusOr<UplinkOptions> ReadUplinkOptions(const ConfigFile& file, const GatewayOptions& gateway) {
+  UplinkOptions out;
+  mqtt::Client::Options& client = out.uplink.link.client;
+  client.client_id = "holdfast-" + gateway.hostname;
+  std::string password_file;
+  Numbers numbers;
+  ConfigSection s = file.Section("uplink");
+  s.Read("upstream", &out.uplink.upstream);
+  s.Read("ca_file", &client.tls_files.ca_file);
+  s.Read("client_cert_file", &client.tls_files.cert_file);
+  s.Read("client_key_file", &client.tls_files.key_file);
+  s.Read("username", &client.user_name);
+  s.Read("password_file", &password_file);
+  s.Read("client_id", &client.client_id);
+  s.Read("clean_session", &client.clean_session);
+  s.Read("topic_template", &out.topic_template);
+  s.Read("module_topic_template", &out.module_topic_template);
+  s.Read("dns_servers", &out.uplink.link.dns_servers);
+  s.Read("metrics_address", &out.metrics_address);
+  ReadNumbers(&s, &numbers, &out);
+  RETURN_IF_ERROR(s.Finish());
+  Apply(numbers, &out.uplink);
+
+  if (out.uplink.link.connectivity.backoff_max < out.uplink.link.connectivity.backoff_min) {
+    return absl::InvalidArgumentError("[uplink] backoff_max is below backoff_min");
+  }
+  ASSIGN_OR_RETURN(const UpstreamUrl url, ParseUpstreamUrl(out.uplink.upstream));
+  client.host = url.host;
+  client.port = url.port;
+  client.tls = url.tls;
+  if (!password_file.empty()) {
+    if (client.user_name.empty())
+      return absl::InvalidArgumentError("[uplink] password_file needs username (MQTT-3.1.2-22)");
+    ASSIGN_OR_RETURN(client.password, ReadPasswordFile(password_file));
+  }
+  if (url.tls) RETURN_IF_ERROR(mqtt::CheckTlsFiles(client.tls_files));
+  RETURN_IF_ERROR(CheckDnsServers(out.uplink.link.dns_servers));
+  return out;
+}
+
+}  // namespace holdfast::uplink

@@ -1,0 +1,97 @@
+#include "services/uplink/uplink_service.h"
+
+#include <algorithm>
+
+#include "absl/time/clock.h"
+#include "lib/rpc/status.h"
+
+namespace holdfast::uplink {
+namespace {
+
+// The lag may be so old: that many callers cost the store one call.
+constexpr absl::Duration kLagMaxAge = absl::Milliseconds(100);
+constexpr absl::Duration kIntervalDefault = absl::Seconds(1);
+constexpr absl::Duration kIntervalMin = absl::Milliseconds(100);
+constexpr absl::Duration kIntervalMax = absl::Hours(1);
+// A stream that has ended is noticed so soon.
+constexpr absl::Duration kCancelPoll = absl::Milliseconds(500);
+
+void SetTimestamp(absl::Time t, google::protobuf::Timestamp* out) {
+  const int64_t nanos = absl::ToUnixNanos(t);
+  out->set_seconds(nanos / 1'000'000'000);
+  out->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+}
+
+void SetDuration(absl::Duration d, google::protobuf::Duration* out) {
+  const int64_t nanos = absl::ToInt64Nanoseconds(d);
+  out->set_seconds(nanos / 1'000'000'000);
+  out->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+}
+
+// True if counters moved, or the state did.
+bool Differs(const v1::GetUplinkStatusResponse& a, const v1::GetUplinkStatusResponse& b) {
+  return a.SerializeAsString() != b.SerializeAsString();
+}
+
+}  // namespace
+
+void UplinkService::Fill(v1::GetUplinkStatusResponse* response, uint64_t* version) const {
+  const Lag::Value lag = uplink_->lag().Get(kLagMaxAge);
+  const Uplink::Status status = uplink_->GetStatus();
+  *version = status.version;
+  response->set_state(static_cast<v1::LinkState>(status.state));
+  SetTimestamp(status.since, response->mutable_since());
+  response->set_reason(status.reason);
+  response->set_upstream(upstream_);
+  response->set_address(status.address);
+  const uint64_t lag_messages = lag.records - std::min(lag.records, status.uncommitted);
+  response->set_lag_messages(lag_messages);
+  if (lag_messages > 0) SetDuration(lag.oldest_age, response->mutable_lag());
+  response->set_in_flight(status.in_flight);
+  response->set_delivered(status.delivered);
+  response->set_connects(status.connects);
+  response->set_delivered_per_second(status.delivered_per_second);
+  if (status.next_attempt != absl::InfinitePast()) SetTimestamp(status.next_attempt, response->mutable_next_attempt());
+  response->set_stalled(status.stalled);
+}
+
+grpc::Status UplinkService::GetUplinkStatus(grpc::ServerContext*, const v1::GetUplinkStatusRequest*,
+                                            v1::GetUplinkStatusResponse* response) {
+  uint64_t version = 0;
+  Fill(response, &version);
+  return grpc::Status::OK;
+}
+
+grpc::Status UplinkService::WatchUplinkStatus(grpc::ServerContext* context, const v1::WatchUplinkStatusRequest* request,
+                                              grpc::ServerWriter<v1::GetUplinkStatusResponse>* writer) {
+  absl::Duration interval = kIntervalDefault;
+  if (request->has_interval()) {
+    interval = absl::Seconds(request->interval().seconds()) + absl::Nanoseconds(request->interval().nanos());
+    if (interval < kIntervalMin || interval > kIntervalMax) {
+      return rpc::ToGrpc(absl::InvalidArgumentError("interval must be 100 ms to 1 h"));
+    }
+  }
+  v1::GetUplinkStatusResponse last;
+  uint64_t sent_version = 0;
+  absl::Time sent_at = absl::InfinitePast();
+  while (!stopping_ && !context->IsCancelled()) {
+    const absl::Duration left = sent_at + interval - absl::Now();
+    const bool state_changed = uplink_->GetStatus().version != sent_version;
+    if (state_changed || left <= absl::ZeroDuration()) {
+      v1::GetUplinkStatusResponse response;
+      uint64_t version = 0;
+      Fill(&response, &version);
+      if (sent_at == absl::InfinitePast() || Differs(response, last)) {
+        if (!writer->Write(response)) break;
+        last = response;
+      }
+      sent_version = version;
+      sent_at = absl::Now();
+      continue;
+    }
+    uplink_->WaitForChange(sent_version, std::min(left, kCancelPoll));
+  }
+  return stopping_ ? rpc::ToGrpc(absl::UnavailableError("uplink is stopping")) : grpc::Status::OK;
+}
+
+}  // namespace holdfast::uplink

@@ -1,0 +1,30 @@
+#pragma once
+
+#include "holdfast/uplink/v1/uplink.grpc.pb.h"
+#include "services/uplink/uplink.h"
+
+namespace holdfast::uplink {
+
+// holdfast.uplink.v1.UplinkStatus: translates, decides nothing. Thread-safe.
+class UplinkService final : public holdfast::uplink::v1::UplinkStatus::Service {
+ public:
+  // `uplink` must outlive it.
+  UplinkService(Uplink* uplink, std::string upstream) : uplink_(uplink), upstream_(std::move(upstream)) {}
+
+  grpc::Status GetUplinkStatus(grpc::ServerContext* context, const v1::GetUplinkStatusRequest* request,
+                               v1::GetUplinkStatusResponse* response) override;
+  grpc::Status WatchUplinkStatus(grpc::ServerContext* context, const v1::WatchUplinkStatusRequest* request,
+                                 grpc::ServerWriter<v1::GetUplinkStatusResponse>* writer) override;
+
+  // Ends the streams.
+  void Stop() { stopping_ = true; }
+
+ private:
+  void Fill(v1::GetUplinkStatusResponse* response, uint64_t* version) const;
+
+  Uplink* const uplink_;
+  const std::string upstream_;
+  std::atomic<bool> stopping_ = false;
+};
+
+}  // namespace holdfast::uplink
