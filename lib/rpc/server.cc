@@ -5,6 +5,8 @@
 #include <grpcpp/ext/channelz_service_plugin.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_plugin.h>
+#include <grpcpp/impl/server_initializer.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -32,6 +34,18 @@ absl::StatusOr<UniqueFd> LockInstance(const std::string& lock_path, const std::s
   return fd;
 }
 
+// Full names of the services of the server that this thread built last.
+thread_local std::vector<std::string> built_service_names;
+
+// gRPC tells the names of a server's services to plugins of its builder only.
+class ServiceNames final : public grpc::ServerBuilderPlugin {
+ public:
+  std::string name() override { return "service_names"; }
+  void InitServer(grpc::ServerInitializer*) override {}
+  void Finish(grpc::ServerInitializer* initializer) override { built_service_names = *initializer->GetServiceList(); }
+  void ChangeArguments(const std::string&, void*) override {}
+};
+
 void EnablePluginsOnce() {
   static std::once_flag once;
   std::call_once(once, [] {
@@ -40,6 +54,8 @@ void EnablePluginsOnce() {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::channelz::experimental::InitChannelzService();
+    grpc::ServerBuilder::InternalAddPluginFactory(
+        [] { return std::unique_ptr<grpc::ServerBuilderPlugin>(std::make_unique<ServiceNames>()); });
   });
 }
 
@@ -74,7 +90,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Options& options,
   if (server->server_ == nullptr || ::chmod(socket_path.c_str(), kSocketMode) != 0) {
     return absl::InternalError(fmt::format("can't listen on {}", socket_path));
   }
+  server->names_ = built_service_names;
   auto* health = server->server_->GetHealthCheckService();
+  for (const std::string& name : server->names_) health->SetServingStatus(name, false);
   health->SetServingStatus(false);
   return server;
 }
