@@ -92,7 +92,7 @@ uint32_t BlockCrc(std::string_view key, std::string_view value) {
 }  // namespace
 
 std::string StateKey() {
-  return "S";
+  return "s";
 }
 std::string QueueKey(uint64_t queue_id) {
   return NumberKey(kQueuePrefix, queue_id);

@@ -1,7 +1,10 @@
 // The bytes in the database: keys and values, encoded and decoded here and nowhere else. docs/data-on-disk.md explains
 // what they are for. Integers are big-endian and of fixed width, so that the order of keys is the order of numbers.
 //
-//   key         = 'S'                                              → StoreState
+// Blocks sort before everything else that changes with them: each file that LevelDB writes then begins where the one
+// before ended, and compaction moves old blocks instead of merging them again.
+//
+//   key         = 's'                                              → StoreState
 //               | 'q' queue_id:u64                                 → Queue
 //               | 'd' queue_id:u64                                 → empty: deleted, its blocks are still being removed
 //               | 'k' queue_id:u64 consumer:byte*                  → Checkpoints

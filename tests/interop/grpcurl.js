@@ -31,5 +31,6 @@ run({ devices: 1 }, async (gateway) => {
   const router = path.join(gateway.info.run_dir, 'router', '0.sock');
   const status = JSON.parse(childProcess.execFileSync(GRPCURL,
     ['-plaintext', '-unix', router, 'holdfast.router.v1.Sessions/GetRouterStatus']).toString());
-  assert.strictEqual(status.mqttsPort, gateway.info.mqtts_port);
+  // grpcurl prints the names of the .proto or their camelCase forms, by version.
+  assert.strictEqual(status.mqtts_port ?? status.mqttsPort, gateway.info.mqtts_port);
 });
