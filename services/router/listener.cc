@@ -106,6 +106,8 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Create(const std::string& na
   state.acceptor.open(endpoint->protocol(), error);
   if (!error) state.acceptor.set_option(Tcp::acceptor::reuse_address(true), error);
   if (!error) state.acceptor.bind(*endpoint, error);
+  // With SO_REUSEADDR two sockets may be bound to a port until one of them listens.
+  if (!error) state.acceptor.listen(kBacklog, error);
   if (error) {
     return absl::FailedPreconditionError(fmt::format(
         "can't listen on {} ([router] {}): {}; stop what uses it, or choose another", address, name, error.message()));
@@ -120,13 +122,7 @@ void Listener::Start(std::function<IoThread*()> next_thread, OnAccept on_accept)
   state_->thread->Post([state = state_, next_thread = std::move(next_thread), on_accept = std::move(on_accept)] {
     state->next_thread = next_thread;
     state->on_accept = on_accept;
-    boost::system::error_code error;
     if (!state->acceptor.is_open()) return;
-    state->acceptor.listen(kBacklog, error);
-    if (error) {
-      spdlog::error("can't listen listener={} reason=\"{}\"", state->name, error.message());
-      return;
-    }
     asio::co_spawn(state->thread->context(), state->Accept(), asio::detached);
   });
 }

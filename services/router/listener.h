@@ -11,7 +11,8 @@
 
 namespace holdfast::router {
 
-// A listening TCP port. Bound at once, so that a port in use is known at the start; accepts from Start() on.
+// A listening TCP port. Listens at once, so that a port in use is known at the start; accepts from Start() on: who
+// connects before waits.
 class Listener {
  public:
   // Gets each socket; it belongs to the thread that `next_thread` gave.
