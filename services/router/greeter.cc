@@ -218,9 +218,13 @@ class Greeting : public std::enable_shared_from_this<Greeting> {
     }
     transport().ShutdownSend();
     char ignored[kReadBytes];
-    while (true) {
+    // Bounded: who goes on sending must not keep the thread, and the timer on it, busy.
+    for (size_t drained = 0; drained < kConnectBytesMax;) {
       const Transport::Result result = transport().Read(ignored, sizeof ignored);
-      if (result.state == Transport::State::kOk) continue;
+      if (result.state == Transport::State::kOk) {
+        drained += result.bytes;
+        continue;
+      }
       if (result.state != Transport::State::kWantRead || !co_await Wait(result.state)) co_return;
     }
   }

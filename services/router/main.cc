@@ -50,8 +50,8 @@ absl::Status Run(const Flags& flags, StopSignal& stop_signal) {
   const int signal = stop_signal.Wait();
   spdlog::info("router is stopping signal={}", signal);
   server->SetServing(false);
-  router->Stop();
-  server->Stop();
+  server->Stop(absl::Seconds(1));
+  router->Stop();  // After the last call into it: its threads are gone then.
   return absl::OkStatus();
 }
 

@@ -135,8 +135,12 @@ size_t Session::Parse(std::string_view data) {
   input_wanted_ = 0;
   while (!closed_ && used < data.size()) {
     if (Full()) {
-      paused_ = true;
-      break;
+      EmitPubacks();  // What waits for no commit does not count: no commit would resume us.
+      if (closed_) break;
+      if (Full()) {
+        paused_ = true;
+        break;
+      }
     }
     const mqtt::ScanResult scan = mqtt::ScanFrame(data.substr(used), limit);
     if (scan.state == mqtt::ScanResult::kNeedMore) {

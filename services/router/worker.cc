@@ -164,6 +164,7 @@ void Worker::OnRefused(const std::vector<AppendBatcher::Receipt>& receipts, cons
   }
   // What was remembered as on its way there is not: nobody may be told that it is (P1).
   for (const auto& [client_id, entry] : clients_) entry->client.window.Clear();
+  ResumePaused();
 }
 
 void Worker::FlushSoon() {

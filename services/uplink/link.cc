@@ -245,7 +245,7 @@ void Link::Resolve(bool for_attempt) {
 void Link::OnResolved(bool for_attempt, absl::StatusOr<std::vector<std::string>> addresses) {
   if (stopping_) return;
   if (!for_attempt) {
-    if (!addresses.ok() || *addresses == addresses_) return;
+    if (!addresses.ok() || std::ranges::is_permutation(*addresses, addresses_)) return;
     addresses_ = *std::move(addresses);
     Tell({.kind = Connectivity::Event::kNewAddress});
     return;
