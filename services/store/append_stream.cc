@@ -10,6 +10,8 @@ namespace {
 constexpr size_t kUnansweredBytesMax = 8 << 20;
 // Counted for each request beside its bytes, so that a flood of tiny ones ends too.
 constexpr size_t kRequestOverheadBytes = 512;
+// Answers that a caller does not take: above, the store stops reading from it.
+constexpr size_t kAnswersMax = 16'384;
 
 }  // namespace
 
@@ -42,9 +44,14 @@ void AppendStream::OnReadDone(bool ok) {
   }
   // reading_ stays true while request_ is in use: an answer to an earlier request must not start the next read into it.
   if (submit) Submit();
-  absl::MutexLock lock(&mutex_);
-  reading_ = false;
-  Advance();
+  bool gone = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    reading_ = false;
+    gone = submit && half_closed_;  // Ended meanwhile, maybe forgotten before what was just submitted.
+    Advance();
+  }
+  if (gone) engine_->ForgetStream(stream_id_);
 }
 
 void AppendStream::Submit() {
@@ -115,7 +122,7 @@ void AppendStream::Advance() {
     writing_ = true;
     StartWrite(&answers_.front());
   }
-  if (!reading_ && !half_closed_ && unanswered_bytes_ < kUnansweredBytesMax) {
+  if (!reading_ && !half_closed_ && unanswered_bytes_ < kUnansweredBytesMax && answers_.size() < kAnswersMax) {
     reading_ = true;
     StartRead(&request_);
   }

@@ -295,10 +295,6 @@ std::vector<std::string> Database::damaged_files() const {
   return damaged_files_;
 }
 
-bool Database::TakeRepaired() {
-  return repaired_.exchange(false);
-}
-
 leveldb::Env* DefaultEnv() {
   return leveldb::Env::Default();
 }

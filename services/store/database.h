@@ -104,9 +104,10 @@ class Database {
 
   // Files set aside since the process started, by path.
   std::vector<std::string> damaged_files() const;
-  // True once something had to be repaired or was skipped at an open since the last call: what was written last may be
-  // gone.
-  bool TakeRepaired();
+  // True once something had to be repaired or was skipped at an open: what was written last may be gone.
+  bool repaired() const { return repaired_; }
+  // What follows from the repair is on disk.
+  void ForgetRepaired() { repaired_ = false; }
 
  private:
   class DamageLog;

@@ -63,7 +63,7 @@ absl::Status Engine::Open() {
   key_value_ = std::make_unique<KeyValue>(database_.get(), &leases_, options_.key_value_bytes_max);
 
   Transaction tx;
-  RETURN_IF_ERROR(catalog_->Load(database_->TakeRepaired(), tx));
+  RETURN_IF_ERROR(catalog_->Load(database_->repaired(), tx));
   clock_ = std::make_unique<EdgeClock>(options_.clock, catalog_->state().clock);
   tx.now_edge_ms = clock_->NowMs();
   tx.now_wall_ms = clock_->WallMs();
@@ -77,6 +77,7 @@ absl::Status Engine::Open() {
     return absl::UnavailableError(
         fmt::format("can't write to {}: {}; is the disk full?", options_.data_dir, Text(written)));
   }
+  database_->ForgetRepaired();
   watch_hub_.Reset(catalog_->state().revision);
   catalog_->ForEach("", [this](Queue& queue) { queue.Publish(options_.ttl_seconds); });
   RefreshState();
@@ -273,16 +274,22 @@ void Engine::DeleteConsumer(std::string queue, std::string consumer, DoneStatus 
 
 void Engine::ForEachQueue(std::string prefix, Visit visit, DoneStatus done) {
   Operation operation;
-  operation.plan = [this, prefix = std::move(prefix), visit = std::move(visit)](Transaction&) mutable {
+  operation.plan = [](Transaction&) { return absl::OkStatus(); };
+  // Not in the plan, which is called again after a failed write.
+  operation.done = [this, prefix = std::move(prefix), visit = std::move(visit),
+                    done = std::move(done)](absl::Status status) mutable {
+    if (!status.ok()) {
+      done(std::move(status));
+      return;
+    }
     StringMap<uint32_t> waiting;
     for (const Operation& held : held_) ++waiting[held.queue];
     catalog_->ForEach(prefix, [&](Queue& queue) {
       const auto it = waiting.find(queue.info().name);
       visit(queue, it == waiting.end() ? 0 : it->second);
     });
-    return absl::OkStatus();
+    done(std::move(status));
   };
-  operation.done = std::move(done);
   Submit(std::move(operation));
 }
 

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "absl/time/clock.h"
 #include "lib/base/log.h"
@@ -276,7 +278,7 @@ void Engine::TryReopen() {
   absl::Status status = database_->Reopen(/*repair=*/absl::IsDataLoss(failed_->error));
   tail_.Clear();
   Transaction repairs = Begin();
-  if (status.ok()) status = catalog_->Load(database_->TakeRepaired(), repairs);
+  if (status.ok()) status = catalog_->Load(database_->repaired(), repairs);
   if (status.ok()) status = leases_.Load(*database_, clock_->NowMs());
   if (!status.ok()) {
     spdlog::warn("database can't be reopened yet error={}", Text(status));
@@ -296,11 +298,16 @@ void Engine::TryReopen() {
   watch_hub_.Reset(catalog_->state().revision);
   // Writing shows whether it works again; if there was no request, the state is written.
   repairs.state_changed = true;
+  // What came meanwhile is held, and comes behind the group: it must not hold the group's own appends back.
+  Group later(std::make_move_iterator(held_.begin()), std::make_move_iterator(held_.end()));
+  held_.clear();
   PlanAll(failed.group, repairs);
+  std::move(later.begin(), later.end(), std::back_inserter(held_));
   if (const absl::Status written = WriteOut(repairs); !written.ok()) {
     StartReopening(std::move(failed.group), std::move(repairs), written);
     return;
   }
+  database_->ForgetRepaired();
   catalog_->ForEach("", [&](Queue& queue) { repairs.touched_queues.insert(queue.id()); });
   Publish(repairs);
   Complete(failed.group);

@@ -157,6 +157,26 @@ TEST_F(EngineFaultTest, P8_FailedWriteIsAnsweredAfterReopeningAndTakesEffectOnce
               ElementsAre("before", "r0i0", "r0i1", "r0i2", "r1i0", "r1i1", "r1i2", "r2i0", "r2i1", "r2i2"));
 }
 
+// P2: what a stream sends while the database is being reopened comes behind what it sent before.
+TEST_F(EngineFaultTest, P2_AppendsSentDuringAReopenStayBehindTheFailedOnes) {
+  Open();
+  ASSERT_TRUE(Append("q", {"before"}).ok());
+  std::atomic<int> answered = 0;
+  const auto append = [&](const std::string& text) {
+    engine_->Append(5, Job("q", {text}), true, [&](absl::StatusOr<uint64_t> r) { answered += r.ok(); });
+  };
+  env_.FailNow(true);
+  append("first");
+  ASSERT_TRUE(Eventually([&] { return engine_->status().state == State::kReopening; }));
+  append("second");
+  append("third");
+  // Answered behind the two in the same inbox: they are held by now.
+  ASSERT_EQ(Append("q", {"refused"}).status().code(), absl::StatusCode::kUnavailable);
+  env_.FailNow(false);
+  ASSERT_TRUE(Eventually([&] { return answered == 3; }));
+  EXPECT_THAT(Texts(Drain("q", "c")), ElementsAre("before", "first", "second", "third"));
+}
+
 // The write is on disk but its fsync failed: it must not be there twice.
 TEST_F(EngineFaultTest, P8_WriteThatReachedTheDiskThoughItFailedIsNotRepeated) {
   Open();

@@ -421,6 +421,7 @@ bool Queue::has_garbage() const {
 }
 
 void Queue::Recount(Transaction& tx, uint64_t margin) {
+  *total_bytes_ -= bytes();
   std::vector<uint32_t> priorities = {kDefaultPriority};
   for (uint32_t priority = 0; priority <= kImportantPriorityMax; ++priority) priorities.push_back(priority);
   for (const uint32_t priority : priorities) {
@@ -438,6 +439,7 @@ void Queue::Recount(Transaction& tx, uint64_t margin) {
     counters_.next_sequence = std::max(counters_.next_sequence, counters.end_sequence);
   }
   counters_.next_sequence += margin;
+  *total_bytes_ += bytes();
   Touch(tx);
 }
 

@@ -169,7 +169,7 @@ absl::Status ListEntries(const Database& database, const std::string& prefix, co
     const auto entry = DecodeEntry(scan.value());
     if (!entry) continue;
     const std::string_view key = scan.key().substr(kEntryPrefix.size());
-    if (count >= limit || (count > 0 && bytes + entry->value.size() > bytes_max)) {
+    if (count >= limit || (count > 0 && bytes + key.size() + entry->value.size() > bytes_max)) {
       *next_key = key;
       return absl::OkStatus();
     }
@@ -178,7 +178,7 @@ absl::Status ListEntries(const Database& database, const std::string& prefix, co
     out->mutable_value()->assign(entry->value);
     out->set_revision(entry->revision);
     out->set_lease_id(entry->lease_id);
-    bytes += entry->value.size();
+    bytes += key.size() + entry->value.size();
     ++count;
   }
   return absl::OkStatus();

@@ -48,7 +48,7 @@ WatchHub::Page WatchHub::Read(std::string_view prefix, uint64_t from_revision, s
   absl::MutexLock lock(&mutex_);
   Page page;
   page.revision = revision_;
-  if (from_revision <= floor_) {
+  if (from_revision <= floor_ || from_revision > revision_ + 1) {  // Too old, or of another past.
     page.behind = true;
     return page;
   }
