@@ -32,6 +32,7 @@ TEST_F(TrustedClockTest, UnsynchronizedWallIsUsedButNotBeforeTheLastSynchronized
   EXPECT_EQ(trusted.Now(), day_ + absl::Hours(1) + absl::Minutes(10));
 }
 
+// P4
 TEST_F(TrustedClockTest, In1970ItIsTheLastTimeThatWasKnown) {
   TrustedClock before(clock_);
   clock_.SetSynchronized(false);

@@ -91,6 +91,7 @@ TEST_F(RouterTest, PubackComesAfterTheCommit) {
   EXPECT_TRUE(store_.Requests()[0].wait_for_space());
 }
 
+// P2
 TEST_F(RouterTest, PubacksAndMessagesKeepTheOrderOfPublishing) {
   Start();
   Peer peer = Connected("dev1");
@@ -252,6 +253,7 @@ TEST_F(RouterTest, ResentWhileTheFirstCopyIsOnItsWayWaitsForIt) {
   EXPECT_THAT(store_.Bodies(), ElementsAre("once"));
 }
 
+// P3
 TEST_F(RouterTest, CleanSessionForgets) {
   Start();
   {

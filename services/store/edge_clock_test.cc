@@ -25,6 +25,7 @@ TEST(EdgeClockTest, RestartOfTheProcessCountsTheTimeInBetween) {
   EXPECT_EQ(EdgeClock(&clock, saved).NowMs(), 7000u);
 }
 
+// P7
 TEST(EdgeClockTest, TimeOffCountsWhenTheWallClockWasAndIsSynchronized) {
   ManualClock clock;
   const ClockRecord saved = EdgeClock(&clock, {}).Save();
@@ -47,6 +48,7 @@ TEST(EdgeClockTest, TimeOffIsAddedLaterWhenSynchronizationComesLater) {
   EXPECT_NEAR(static_cast<double>(restarted.NowMs()), 3'600'000.0, 2000.0);
 }
 
+// P7
 TEST(EdgeClockTest, TimeOffIsNotCountedWithoutSynchronization) {
   ManualClock clock;
   clock.SetSynchronized(false);

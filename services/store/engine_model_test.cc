@@ -153,6 +153,7 @@ class EngineModelTest : public EngineFixture {
   std::map<std::string, ModelQueue> model_;
 };
 
+// P2
 TEST_F(EngineModelTest, QueuesDoWhatTheModelDoes) {
   for (unsigned seed = 1; seed <= 8; ++seed) ASSERT_NO_FATAL_FAILURE(RunWith(seed));
 }

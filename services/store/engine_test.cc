@@ -128,6 +128,7 @@ TEST_F(EngineTest, P7_TimeToLiveCountsElapsedTimeAndNotTheWallClock) {
   EXPECT_EQ(View("q").expired, 1u);
 }
 
+// P7
 TEST_F(EngineTest, TimeToLiveIsTheOneInForceWhenRead) {
   ASSERT_TRUE(Append("q", {"queue's"}).ok());
   ASSERT_TRUE(Append("q", {"own"}, kDefaultPriority, 100).ok());

@@ -210,6 +210,7 @@ TEST_F(UplinkTest, HubThatNeverAcknowledgesIsStalled) {
   EXPECT_FALSE(uplink_->GetStatus().stalled);
 }
 
+// P1
 TEST_F(UplinkTest, UnpublishableMessageIsSetAsideAndTheLineMovesOn) {
   message::v1::Envelope big;
   big.set_device_id("dev1");

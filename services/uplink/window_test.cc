@@ -205,6 +205,7 @@ TEST_F(WindowTest, DeadLetterHoldsTheCheckpointButNotTheLine) {
   EXPECT_THAT(Checkpoint(), ElementsAre(LanePosition{kLane, 2}));
 }
 
+// P12
 TEST_F(WindowTest, OutputIsBounded) {
   window_.Add(MakeBlock(1, 4));
   EXPECT_THAT(Payloads(Fill(1)), ElementsAre("1"));

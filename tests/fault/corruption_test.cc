@@ -66,10 +66,12 @@ void LoseAPart(const std::string& extension, double lost_share_max) {
   }
 }
 
+// P9
 TEST(CorruptionTest, DamagedTableFileCostsAtMostItsOwnRecords) {
   LoseAPart(".ldb", 0.5);
 }
 
+// P9
 TEST(CorruptionTest, DamagedLogFileCostsAtMostItsOwnRecords) {
   LoseAPart(".log", 0.5);
 }

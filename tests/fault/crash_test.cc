@@ -30,6 +30,7 @@ class CrashTest : public ::testing::TestWithParam<std::string> {
   std::mt19937 random_;
 };
 
+// P1, P2, P3
 TEST_P(CrashTest, NothingAcknowledgedIsLostOrderHoldsAndCopiesStayWithinTheWindow) {
   ScriptedHub hub;
   Gateway gateway(

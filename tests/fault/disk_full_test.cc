@@ -91,10 +91,12 @@ void DiskFullTest::Run(std::map<std::string, std::string> config) {
   ExpectDelivered(fleet, hub.Arrivals(), fleet.resent() + 2 * 1024);
 }
 
+// P8
 TEST_F(DiskFullTest, FreeSpaceFloorPushesBackBeforeTheDiskIsFullAndRecovers) {
   Run({{"store.free_space_floor_bytes", std::to_string(8 << 20)}});
 }
 
+// P8
 TEST_F(DiskFullTest, EnospcPushesBackAndRecovers) {
   Run({{"store.free_space_floor_bytes", "0"}});
 }

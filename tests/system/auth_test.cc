@@ -42,6 +42,7 @@ TEST(AuthTest, RightTokenIsLetInAndEveryWrongOneGetsCode5) {
   EXPECT_THAT(gateway.TryLogin("nobody", SasToken(kHub, "nobody", NewKey())), Optional(ConnackCode::kNotAuthorized));
 }
 
+// P6
 TEST(AuthTest, RefusalIsLoggedWithItsReasonAndWithoutAnySecret) {
   Gateway gateway({});
   ASSERT_TRUE(gateway.Start());

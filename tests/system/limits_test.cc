@@ -52,6 +52,7 @@ class LimitsTest : public ::testing::Test {
   std::unique_ptr<Fleet> bystander_;
 };
 
+// P12
 TEST_F(LimitsTest, PacketOf256KiBPassesAndALargerOneClosesTheConnection) {
   StartGateway();
   const std::string topic = "devices/dev2/messages/events/";
@@ -92,6 +93,7 @@ TEST_F(LimitsTest, Qos2ClosesTheConnection) {
   EXPECT_EQ(stream.Read(&frame, kPatience), MqttStream::Result::kClosed);
 }
 
+// P12
 TEST_F(LimitsTest, ConnectionsBeyondTheLimitAreTurnedAwayUntilOneLeaves) {
   StartGateway({{"router.connections_max", "8"}});
   std::vector<MqttStream> inside;
@@ -104,6 +106,7 @@ TEST_F(LimitsTest, ConnectionsBeyondTheLimitAreTurnedAwayUntilOneLeaves) {
   EXPECT_TRUE(WaitFor(kPatience, [&] { return gateway_->LoggedIn("dev9").open(); }));
 }
 
+// P12
 TEST_F(LimitsTest, ClientThatSaysNothingIsClosedAfterTheConnectTimeout) {
   StartGateway({{"router.connect_timeout", "1"}});
   MqttStream silent = MqttStream::Connect(gateway_->mqtt_port());
@@ -113,6 +116,7 @@ TEST_F(LimitsTest, ClientThatSaysNothingIsClosedAfterTheConnectTimeout) {
   EXPECT_TRUE(IsClosedBy(&dribbling, absl::Seconds(15)));
 }
 
+// P12
 TEST_F(LimitsTest, ClientThatFallsSilentIsClosedAfterOneAndAHalfKeepAlives) {
   StartGateway();
   MqttStream stream = MqttStream::Connect(gateway_->mqtt_port());
@@ -133,6 +137,7 @@ TEST_F(LimitsTest, ClientThatFallsSilentIsClosedAfterOneAndAHalfKeepAlives) {
 
 // A client that publishes and never reads its acknowledgements may fill its socket and a bounded buffer, then it is
 // closed.
+// P12
 TEST_F(LimitsTest, SlowReaderIsClosed) {
   StartGateway({{"router.output_bytes_max", "16384"}});
   MqttStream stream = gateway_->LoggedIn("dev2");
