@@ -208,7 +208,7 @@ TEST_F(DevTest, SecondCtrlCKillsWhoDoesNotStop) {
   ASSERT_TRUE(WaitForJson().is_object()) << Stderr();
   const pid_t uplink = PidNow("uplink");
   dev->Signal(SIGINT);
-  absl::SleepFor(absl::Milliseconds(200));  // So that the two are not merged into one.
+  ASSERT_TRUE(Eventually([&] { return Stderr().find("stopping; Ctrl-C once more") != std::string::npos; })) << Stderr();
   dev->Signal(SIGINT);
   const absl::Time before = absl::Now();
   EXPECT_EQ(WaitForEnd(*dev), 0);

@@ -127,6 +127,7 @@ void Supervisor::RestartTheDead() {
 }
 
 void Supervisor::StopAll() {
+  Note("stopping; Ctrl-C once more kills what does not stop");
   for (auto it = slots_.rbegin(); it != slots_.rend(); ++it) {
     Slot& slot = **it;
     slot.restart_at = absl::InfiniteFuture();

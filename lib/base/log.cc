@@ -14,7 +14,7 @@ absl::Status InitLog(std::string_view tag, std::string_view level) {
         fmt::format("log level \"{}\" is not known; use trace, debug, info, warn, error or off", level));
   }
   auto logger = std::make_shared<spdlog::logger>(std::string(tag), std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %-5!l %-6!n %v", spdlog::pattern_time_type::utc);
+  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %-7l %-6!n %v", spdlog::pattern_time_type::utc);
   logger->set_level(parsed);
   logger->flush_on(spdlog::level::trace);
   spdlog::set_default_logger(std::move(logger));

@@ -114,7 +114,6 @@ TEST_F(IdentitySyncTest, NeverProvisionedIsAStateOfItsOwnAndEndsWithTheFile) {
 TEST_F(IdentitySyncTest, ServesNobodyUntilTheStoreIsThereAndThenByItself) {
   WriteFile(2);
   auto run = Start();
-  absl::SleepFor(absl::Milliseconds(1));
   EXPECT_EQ(run->cache.Get().state, State::kNotLoaded);
   EXPECT_FALSE(run->serving);
   StartStore();

@@ -1,8 +1,4 @@
 // holdfast-auth: decides who a client is. See README.md.
-#include <fmt/format.h>
-
-#include <CLI/CLI.hpp>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,26 +8,16 @@
 #include "lib/base/log.h"
 #include "lib/base/metrics.h"
 #include "lib/base/status.h"
-#include "lib/base/stop_signal.h"
 #include "lib/config/config.h"
 #include "lib/rpc/channel.h"
 #include "lib/rpc/server.h"
+#include "lib/service/service_main.h"
 #include "services/auth/auth_options.h"
 #include "services/auth/auth_service.h"
 #include "services/auth/identity_sync.h"
 
 namespace holdfast::auth {
 namespace {
-
-struct Flags {
-  std::string config;
-  std::string instance = "0";
-  std::string log_level;
-};
-
-void PrintError(const absl::Status& status) {
-  fmt::print(stderr, "holdfast-auth: {}\n", std::string(status.message()));
-}
 
 // A key that is there must be good; one that is not there yet is made later, when the store has said that it is new
 // too.
@@ -63,7 +49,9 @@ absl::Status CheckAuthority(const CertificateIssuer& issuer, Metrics& metrics) {
   return absl::OkStatus();
 }
 
-absl::Status Run(const Flags& flags, StopSignal& stop_signal) {
+}  // namespace
+
+absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   ASSIGN_OR_RETURN(const auto file, ConfigFile::Load(flags.config));
   ASSIGN_OR_RETURN(const GatewayOptions gateway, ReadGatewayOptions(*file));
   ASSIGN_OR_RETURN(const AuthOptions options, ReadAuthOptions(*file, gateway));
@@ -112,20 +100,8 @@ absl::Status Run(const Flags& flags, StopSignal& stop_signal) {
   return fatal;
 }
 
-}  // namespace
 }  // namespace holdfast::auth
 
 int main(int argc, char** argv) {
-  holdfast::StopSignal stop_signal;
-  holdfast::auth::Flags flags;
-  CLI::App app("Holdfast auth: decides who a client is");
-  app.add_option("--config", flags.config, "holdfast.toml");
-  app.add_option("--instance", flags.instance, "Name of this instance: its socket is <run_dir>/auth/<instance>.sock");
-  app.add_option("--log-level", flags.log_level, "trace, debug, info, warn, error or off; wins over [log] level");
-  app.set_version_flag("--version", HOLDFAST_VERSION);
-  CLI11_PARSE(app, argc, argv);
-  const absl::Status status = holdfast::auth::Run(flags, stop_signal);
-  if (status.ok()) return 0;
-  holdfast::auth::PrintError(status);
-  return 1;
+  return holdfast::ServiceMain(argc, argv, "auth", "Holdfast auth: decides who a client is", holdfast::auth::Run);
 }

@@ -1,8 +1,4 @@
 // holdfast-router: the MQTT server of the site. See README.md.
-#include <fmt/format.h>
-
-#include <CLI/CLI.hpp>
-#include <cstdio>
 #include <memory>
 #include <string>
 
@@ -10,24 +6,16 @@
 #include "lib/base/log.h"
 #include "lib/base/metrics.h"
 #include "lib/base/status.h"
-#include "lib/base/stop_signal.h"
 #include "lib/config/config.h"
 #include "lib/rpc/channel.h"
 #include "lib/rpc/server.h"
+#include "lib/service/service_main.h"
 #include "services/router/router.h"
 #include "services/router/router_options.h"
 #include "services/router/router_service.h"
 
 namespace holdfast::router {
-namespace {
-
-struct Flags {
-  std::string config;
-  std::string instance = "0";
-  std::string log_level;
-};
-
-absl::Status Run(const Flags& flags, StopSignal& stop_signal) {
+absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   ASSIGN_OR_RETURN(const auto file, ConfigFile::Load(flags.config));
   ASSIGN_OR_RETURN(const GatewayOptions gateway, ReadGatewayOptions(*file));
   ASSIGN_OR_RETURN(const RouterOptions options, ReadRouterOptions(*file));
@@ -55,20 +43,9 @@ absl::Status Run(const Flags& flags, StopSignal& stop_signal) {
   return absl::OkStatus();
 }
 
-}  // namespace
 }  // namespace holdfast::router
 
 int main(int argc, char** argv) {
-  holdfast::StopSignal stop_signal;
-  holdfast::router::Flags flags;
-  CLI::App app("Holdfast router: the MQTT server of the site");
-  app.add_option("--config", flags.config, "holdfast.toml");
-  app.add_option("--instance", flags.instance, "Name of this instance: its socket is <run_dir>/router/<instance>.sock");
-  app.add_option("--log-level", flags.log_level, "trace, debug, info, warn, error or off; wins over [log] level");
-  app.set_version_flag("--version", HOLDFAST_VERSION);
-  CLI11_PARSE(app, argc, argv);
-  const absl::Status status = holdfast::router::Run(flags, stop_signal);
-  if (status.ok()) return 0;
-  fmt::print(stderr, "holdfast-router: {}\n", std::string(status.message()));
-  return 1;
+  return holdfast::ServiceMain(argc, argv, "router", "Holdfast router: the MQTT server of the site",
+                               holdfast::router::Run);
 }

@@ -431,7 +431,7 @@ TEST_F(RouterTest, BackPressureStopsReadingAndEndsByItself) {
   store_.Hold(false);
   for (uint16_t id = 1; id <= kMessages; ++id) ASSERT_EQ(peer.Read(), Puback(id));
   sender.join();
-  EXPECT_FALSE(router_->Status().paused());
+  EXPECT_TRUE(Eventually([&] { return !router_->Status().paused(); }));
   EXPECT_EQ(store_.Bodies().size(), kMessages);
 }
 

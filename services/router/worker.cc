@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <future>
-#include <thread>
 
 #include "lib/base/log.h"
 
@@ -147,6 +146,7 @@ void Worker::OnCommitted(const std::vector<AppendBatcher::Receipt>& receipts) {
   }
   metrics_.Acknowledged(count);
   ResumePaused();
+  TellIfIdle();
 }
 
 void Worker::ResumePaused() {
@@ -165,6 +165,11 @@ void Worker::OnRefused(const std::vector<AppendBatcher::Receipt>& receipts, cons
   // What was remembered as on its way there is not: nobody may be told that it is (P1).
   for (const auto& [client_id, entry] : clients_) entry->client.window.Clear();
   ResumePaused();
+  TellIfIdle();
+}
+
+void Worker::TellIfIdle() {
+  if (on_idle_ && batcher_.pending_bytes() == 0) std::exchange(on_idle_, nullptr)();
 }
 
 void Worker::FlushSoon() {
@@ -217,18 +222,15 @@ std::vector<router::v1::Session> Worker::Sessions() {
 
 void Worker::Stop(absl::Duration grace) {
   if (std::exchange(stopped_, true)) return;
-  thread_.Run([this] {
+  const auto idle = std::make_shared<std::promise<void>>();
+  thread_.Run([&] {
     stopping_ = true;
     for (const auto& session : All()) session->StopReading();
     batcher_.Flush();
+    on_idle_ = [idle] { idle->set_value(); };
+    TellIfIdle();
   });
-  constexpr auto kPoll = std::chrono::milliseconds(2);
-  const auto deadline = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(grace);
-  for (bool idle = false; !idle;) {
-    thread_.Run([&] { idle = batcher_.pending_bytes() == 0; });
-    if (std::chrono::steady_clock::now() >= deadline) break;
-    if (!idle) std::this_thread::sleep_for(kPoll);
-  }
+  idle->get_future().wait_for(absl::ToChronoNanoseconds(grace));
   std::promise<void> ended;
   thread_.Run([&] {
     for (const auto& session : All()) session->Close(CloseReason::kShutdown, "the gateway stops");

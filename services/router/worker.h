@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -59,6 +60,7 @@ class Worker {
   void Forget(ClientEntry* entry);
   void FlushSoon();
   void ResumePaused();
+  void TellIfIdle();
   void Sweep();
   std::shared_ptr<Session> Find(uint64_t id) const;
   std::vector<std::shared_ptr<Session>> All() const;
@@ -79,6 +81,7 @@ class Worker {
   uint64_t next_left_ = 1;
   bool flush_posted_ = false;
   bool stopping_ = false;
+  std::function<void()> on_idle_;  // called once, when nothing is being committed any more
   bool stopped_ = false;
   size_t pending_shown_ = 0;
 

@@ -1,32 +1,21 @@
 // holdfast-store: the composition root.
 #include <malloc.h>
 
-#include <CLI/CLI.hpp>
-#include <cstdio>
 #include <string>
 
 #include "lib/base/log.h"
 #include "lib/base/metrics.h"
 #include "lib/base/status.h"
-#include "lib/base/stop_signal.h"
 #include "lib/config/config.h"
 #include "lib/rpc/server.h"
+#include "lib/service/service_main.h"
 #include "services/store/engine.h"
 #include "services/store/read_loop.h"
 #include "services/store/store_options.h"
 #include "services/store/store_service.h"
 
 namespace holdfast::store {
-namespace {
-
-struct Flags {
-  std::string config;
-  std::string instance = "0";
-  std::string log_level;
-};
-
-absl::Status Run(const Flags& flags) {
-  StopSignal stop;
+absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   ASSIGN_OR_RETURN(const auto file, ConfigFile::Load(flags.config));
   ASSIGN_OR_RETURN(const GatewayOptions gateway, ReadGatewayOptions(*file));
   ASSIGN_OR_RETURN(StoreOptions options, ReadStoreOptions(*file, gateway));
@@ -47,7 +36,7 @@ absl::Status Run(const Flags& flags) {
   });
   spdlog::info("store is ready socket={}", server->socket_path());
 
-  const int signal = stop.Wait();
+  const int signal = stop_signal.Wait();
   spdlog::info("store stops signal={}", signal);
   server->SetServing(false);
   engine->OnWritable(nullptr);
@@ -58,22 +47,12 @@ absl::Status Run(const Flags& flags) {
   return absl::OkStatus();
 }
 
-}  // namespace
 }  // namespace holdfast::store
 
 int main(int argc, char** argv) {
   // Blocks are some ten KB each and short-lived: few arenas and prompt returns keep the process small.
   ::mallopt(M_ARENA_MAX, 2);
   ::mallopt(M_TRIM_THRESHOLD, 1 << 20);
-  CLI::App app("Holdfast's store: queues of records and a key-value space on disk");
-  holdfast::store::Flags flags;
-  app.add_option("--config", flags.config, "holdfast.toml");
-  app.add_option("--instance", flags.instance, "name of the socket: <run_dir>/store/<instance>.sock");
-  app.add_option("--log-level", flags.log_level, "trace, debug, info, warn, error or off");
-  app.set_version_flag("--version", std::string("holdfast-store ") + HOLDFAST_VERSION);
-  CLI11_PARSE(app, argc, argv);
-  const absl::Status status = holdfast::store::Run(flags);
-  if (status.ok()) return 0;
-  std::fprintf(stderr, "holdfast-store: %s\n", std::string(status.message()).c_str());
-  return 1;
+  return holdfast::ServiceMain(argc, argv, "store", "Holdfast store: queues of records and a key-value space on disk",
+                               holdfast::store::Run);
 }

@@ -1,30 +1,19 @@
 // holdfast-uplink: config → objects in dependency order → serve → stop in reverse.
-#include <fmt/format.h>
-
-#include <CLI/CLI.hpp>
 #include <string>
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/metrics.h"
 #include "lib/base/status.h"
-#include "lib/base/stop_signal.h"
 #include "lib/config/config.h"
 #include "lib/rpc/channel.h"
 #include "lib/rpc/server.h"
+#include "lib/service/service_main.h"
 #include "services/uplink/uplink_options.h"
 #include "services/uplink/uplink_service.h"
 
 namespace holdfast::uplink {
-namespace {
-
-struct Flags {
-  std::string config;
-  std::string instance = "0";
-  std::string log_level;
-};
-
-absl::Status Run(const Flags& flags, StopSignal* stop) {
+absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   ASSIGN_OR_RETURN(const auto file, ConfigFile::Load(flags.config));
   ASSIGN_OR_RETURN(const GatewayOptions gateway, ReadGatewayOptions(*file));
   RETURN_IF_ERROR(InitLog("uplink", flags.log_level.empty() ? gateway.log_level : flags.log_level));
@@ -46,7 +35,7 @@ absl::Status Run(const Flags& flags, StopSignal* stop) {
                options.uplink.upstream.empty() ? "none" : options.uplink.upstream, options.uplink.link.client.client_id,
                server->socket_path());
 
-  const int signal = stop->Wait();
+  const int signal = stop_signal.Wait();
   spdlog::info("stopping signal={}", signal);
   server->SetServing(false);
   service.Stop();
@@ -55,21 +44,10 @@ absl::Status Run(const Flags& flags, StopSignal* stop) {
   return absl::OkStatus();
 }
 
-}  // namespace
 }  // namespace holdfast::uplink
 
 int main(int argc, char** argv) {
-  holdfast::StopSignal stop;
-  holdfast::uplink::Flags flags;
-  CLI::App app("Brings what lies in the store's upstream queue to the hub.");
-  app.add_option("--config", flags.config, "configuration file (holdfast.toml)");
-  app.add_option("--instance", flags.instance, "name of this instance; its socket is <run_dir>/uplink/<name>.sock");
-  app.add_option("--log-level", flags.log_level, "trace, debug, info, warn, error, off");
-  app.set_version_flag("--version", std::string("holdfast-uplink ") + HOLDFAST_VERSION);
-  CLI11_PARSE(app, argc, argv);
-  if (absl::Status status = holdfast::uplink::Run(flags, &stop); !status.ok()) {
-    fmt::print(stderr, "holdfast-uplink: {}\n", std::string(status.message()));
-    return 1;
-  }
-  return 0;
+  return holdfast::ServiceMain(argc, argv, "uplink",
+                               "Holdfast uplink: brings what lies in the store's upstream queue to the hub",
+                               holdfast::uplink::Run);
 }

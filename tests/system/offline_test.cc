@@ -73,8 +73,11 @@ TEST(OfflineTest, DrainingResumesWithinASecondOfTheHubBeingReachable) {
   ASSERT_TRUE(gateway.Start());
   Fleet fleet(gateway, 1, 100);
   ASSERT_TRUE(fleet.WaitUntilAcknowledged(100));
-  // Long enough away that the back-off has grown.
-  WaitFor(absl::Seconds(5), [] { return false; });
+  // The back-off has grown: by itself uplink would come much later than it must.
+  ASSERT_TRUE(WaitFor(kPatience, [&] {
+    const auto status = gateway.UplinkStatus();
+    return status.ok() && status->next_attempt().seconds() > absl::ToUnixSeconds(absl::Now()) + 5;
+  }));
   const absl::Time back = absl::Now();
   hub.SetReachable(true);
   ASSERT_TRUE(hub.WaitForMessages(1, kPatience));

@@ -18,8 +18,6 @@
 #include "lib/base/unique_fd.h"
 
 namespace holdfast::systest {
-namespace {
-
 sockaddr_in Loopback(int port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -27,8 +25,6 @@ sockaddr_in Loopback(int port) {
   address.sin_port = htons(static_cast<uint16_t>(port));
   return address;
 }
-
-}  // namespace
 
 bool WaitFor(absl::Duration timeout, const std::function<bool()>& condition) {
   const absl::Time give_up = absl::Now() + timeout;

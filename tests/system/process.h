@@ -1,5 +1,6 @@
 #pragma once
 
+#include <netinet/in.h>
 #include <sys/types.h>
 
 #include <functional>
@@ -13,6 +14,9 @@ namespace holdfast::systest {
 
 // Asks `condition` every few milliseconds until it holds; false if it did not within `timeout`.
 bool WaitFor(absl::Duration timeout, const std::function<bool()>& condition);
+
+// 127.0.0.1:port.
+sockaddr_in Loopback(int port);
 
 // A TCP port of 127.0.0.1 that nobody listens on at this moment.
 int FreePort();

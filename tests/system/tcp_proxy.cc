@@ -7,20 +7,9 @@
 #include <sys/socket.h>
 
 #include "absl/time/clock.h"
+#include "tests/system/process.h"
 
 namespace holdfast::systest {
-namespace {
-
-sockaddr_in Loopback(int port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  return address;
-}
-
-}  // namespace
-
 TcpProxy::TcpProxy(int target_port) : target_port_(target_port) {
   listener_ = UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address = Loopback(0);
