@@ -5,6 +5,7 @@
 
 #include <numeric>
 
+#include "lib/iothub/sas_vectors.h"
 #include "lib/pki/certificate.h"
 #include "lib/pki/certificate_files.h"
 #include "lib/pki/private_key.h"
@@ -13,9 +14,10 @@
 #include "lib/rpc/status.h"
 #include "lib/testing/manual_clock.h"
 #include "lib/testing/temp_dir.h"
-#include "services/auth/sas_vectors.h"
 
 namespace holdfast::auth {
+
+namespace vectors = iothub::vectors;
 namespace {
 
 using Response = v1::AuthenticateResponse;

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "lib/base/log.h"
-#include "services/auth/sas_token.h"
+#include "lib/iothub/sas_token.h"
 
 namespace holdfast::auth {
 namespace {
@@ -18,8 +18,8 @@ std::string Message(const absl::Status& status) {
   return std::string(status.message());
 }
 
-bool IsSignedByKeysOf(const SasToken& token, const Identity& identity) {
-  return IsSignedWith(token, identity.primary_key) || IsSignedWith(token, identity.secondary_key);
+bool IsSignedByKeysOf(const iothub::SasToken& token, const Identity& identity) {
+  return iothub::IsSignedWith(token, identity.primary_key) || iothub::IsSignedWith(token, identity.secondary_key);
 }
 
 }  // namespace
@@ -52,22 +52,22 @@ Verdict Authenticator::Judge(const Claim& claim, const IdentityMap& identities, 
 Verdict Authenticator::JudgeToken(const Claim& claim, const Identity& identity, const Identity* parent,
                                   absl::Time now) const {
   const std::string id = FullId(identity);
-  const auto token = ParseSasToken(claim.password);
+  const auto token = iothub::ParseSasToken(claim.password);
   if (!token.ok()) return Deny(Response::REASON_MALFORMED_TOKEN, fmt::format("{}: {}", id, Message(token.status())));
-  if (IsExpired(*token, now)) {
+  if (iothub::IsExpired(*token, now)) {
     return Deny(Response::REASON_TOKEN_EXPIRED,
                 fmt::format("{}: its token ended at {}, and it is {}; is a clock wrong?", id,
                             absl::FormatTime(absl::RFC3339_sec, token->expiry, absl::UTCTimeZone()),
                             absl::FormatTime(absl::RFC3339_sec, now, absl::UTCTimeZone())));
   }
-  const auto audience = ParseAudience(token->resource);
+  const auto audience = iothub::ParseAudience(token->resource);
   if (!audience.ok())
     return Deny(Response::REASON_WRONG_AUDIENCE, fmt::format("{}: {}", id, Message(audience.status())));
-  const bool host_ok =
-      EqualsIgnoreCase(audience->host, hub_hostname_) || EqualsIgnoreCase(audience->host, gateway_hostname_);
+  const bool host_ok = iothub::EqualsIgnoreCase(audience->host, hub_hostname_) ||
+                       iothub::EqualsIgnoreCase(audience->host, gateway_hostname_);
   const bool is_for_device = audience->module_id.empty();
-  const bool ids_ok = NamesId(audience->device_id, identity.device_id) &&
-                      (is_for_device || NamesId(audience->module_id, identity.module_id));
+  const bool ids_ok = iothub::NamesId(audience->device_id, identity.device_id) &&
+                      (is_for_device || iothub::NamesId(audience->module_id, identity.module_id));
   if (!host_ok || !ids_ok) {
     return Deny(Response::REASON_WRONG_AUDIENCE,
                 fmt::format("{}: its token is for {}; accepted: {} or {}", id, Printable(token->resource),
@@ -85,7 +85,7 @@ Verdict Authenticator::JudgeToken(const Claim& claim, const Identity& identity, 
   return {.decision = Response::DECISION_GRANTED,
           .reason = Response::REASON_UNSPECIFIED,
           .detail = fmt::format("{} is let in by its token", id),
-          .valid_for = token->expiry + kClockSkew - now};
+          .valid_for = token->expiry + iothub::kClockSkew - now};
 }
 
 }  // namespace holdfast::auth

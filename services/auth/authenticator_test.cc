@@ -5,10 +5,12 @@
 
 #include <numeric>
 
-#include "services/auth/sas_token.h"
-#include "services/auth/sas_vectors.h"
+#include "lib/iothub/sas_token.h"
+#include "lib/iothub/sas_vectors.h"
 
 namespace holdfast::auth {
+
+namespace vectors = iothub::vectors;
 namespace {
 
 using Response = v1::AuthenticateResponse;
@@ -78,7 +80,7 @@ TEST_F(AuthenticatorTest, ExpiredByFourMinutesIsLetInBySixIsNot) {
 }
 
 TEST_F(AuthenticatorTest, SaysHowLongTheAnswerHolds) {
-  EXPECT_EQ(Judge("dev1", "", vectors::kUpperHex).valid_for, end_ + kClockSkew - now_);
+  EXPECT_EQ(Judge("dev1", "", vectors::kUpperHex).valid_for, end_ + iothub::kClockSkew - now_);
 }
 
 TEST_F(AuthenticatorTest, TokenOfAnotherDeviceIsForNobodyElse) {

@@ -7,10 +7,10 @@
 #include <utility>
 
 #include "lib/base/status.h"
+#include "lib/iothub/sas_token.h"
 #include "lib/pki/certificate.h"
 #include "lib/pki/file.h"
 #include "lib/pki/private_key.h"
-#include "services/auth/sas_token.h"
 
 namespace holdfast::auth {
 namespace {
@@ -45,7 +45,7 @@ std::string CaName(const std::string& file) {
 std::vector<std::string> WithoutCopies(const std::vector<std::string>& names) {
   std::vector<std::string> unique;
   for (const std::string& name : names) {
-    const auto same = [&name](const std::string& other) { return EqualsIgnoreCase(name, other); };
+    const auto same = [&name](const std::string& other) { return iothub::EqualsIgnoreCase(name, other); };
     if (std::none_of(unique.begin(), unique.end(), same)) unique.push_back(name);
   }
   return unique;

@@ -11,10 +11,12 @@
 #include "absl/synchronization/mutex.h"
 #include "holdfast/auth/v1/auth.grpc.pb.h"
 #include "lib/base/string_map.h"
+#include "lib/iothub/user_name.h"
 #include "lib/rpc/channel.h"
-#include "services/router/user_name.h"
 
 namespace holdfast::router {
+
+using iothub::Identity;
 
 // Asks auth who a client is. Thread-safe.
 class AuthClient {

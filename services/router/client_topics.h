@@ -6,9 +6,11 @@
 #include <string>
 #include <string_view>
 
-#include "services/router/user_name.h"
+#include "lib/iothub/user_name.h"
 
 namespace holdfast::router {
+
+using iothub::Identity;
 
 enum class PublishKind : uint8_t {
   // The identity's own devices/{d}[/modules/{m}]/messages/events[/{bag}].

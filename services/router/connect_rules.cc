@@ -73,7 +73,7 @@ mqtt::ConnackCode CodeFor(ConnectResult result) {
 ConnectCheck CheckConnect(const mqtt::Connect& connect) {
   if (connect.client_id.empty()) return Refuse(ConnectResult::kEmptyClientId, "client id is empty");
   if (!connect.has_user_name) return Refuse(ConnectResult::kNoUserName, "no user name");
-  absl::StatusOr<UserName> user = ParseUserName(connect.user_name);
+  absl::StatusOr<UserName> user = iothub::ParseUserName(connect.user_name);
   if (!user.ok()) {
     return Refuse(ConnectResult::kBadUserName,
                   fmt::format("{} user_name={}", std::string(user.status().message()), Printable(connect.user_name)));

@@ -7,10 +7,12 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "holdfast/auth/v1/auth.pb.h"
+#include "lib/iothub/user_name.h"
 #include "lib/mqtt/packet.h"
-#include "services/router/user_name.h"
 
 namespace holdfast::router {
+
+using iothub::UserName;
 
 // Everything that can come of a CONNECT.
 enum class ConnectResult : uint8_t {

@@ -24,7 +24,7 @@ TEST(ConnectRulesTest, DeviceAndModule) {
   module.user_name = "hub/dev1/mod1/?api-version=2021-04-12";
   const ConnectCheck check = CheckConnect(module);
   EXPECT_EQ(check.result, ConnectResult::kAccepted);
-  EXPECT_EQ(check.user.identity, (Identity{"dev1", "mod1"}));
+  EXPECT_EQ(check.user.identity, (iothub::Identity{"dev1", "mod1"}));
 }
 
 TEST(ConnectRulesTest, RefusalsAndTheirCodes) {

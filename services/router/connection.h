@@ -7,11 +7,13 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "lib/iothub/user_name.h"
 #include "services/router/home_threads.h"
 #include "services/router/transport.h"
-#include "services/router/user_name.h"
 
 namespace holdfast::router {
+
+using iothub::UserName;
 
 // Counts sockets, so that there is a most. Thread-safe.
 class ConnectionLimit {

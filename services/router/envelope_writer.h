@@ -7,9 +7,11 @@
 #include <string>
 #include <string_view>
 
-#include "services/router/user_name.h"
+#include "lib/iothub/user_name.h"
 
 namespace holdfast::router {
+
+using iothub::Identity;
 
 // What changes from message to message.
 struct EnvelopeFields {

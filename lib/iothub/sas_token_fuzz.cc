@@ -2,11 +2,11 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "services/auth/sas_token.h"
+#include "lib/iothub/sas_token.h"
 
 // No input crashes the parser, and what it accepts has the form that it promises.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace holdfast::auth;
+  using namespace holdfast::iothub;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   const auto token = ParseSasToken(text);
   if (token.ok()) {

@@ -41,7 +41,7 @@ VECTORS = {
 
 if __name__ == "__main__":
     print("// Printed by sas_vectors.py: tokens made by software that is not ours. For tests.")
-    print("#pragma once\n\nnamespace holdfast::auth::vectors {\n")
+    print("#pragma once\n\nnamespace holdfast::iothub::vectors {\n")
     for name, text in VECTORS.items():
         print(f'inline constexpr char {name}[] =\n    "{text}";')
-    print("\n}  // namespace holdfast::auth::vectors")
+    print("\n}  // namespace holdfast::iothub::vectors")

@@ -1,13 +1,13 @@
-#include "services/auth/sas_token.h"
+#include "lib/iothub/sas_token.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <numeric>
 
-#include "services/auth/sas_vectors.h"
+#include "lib/iothub/sas_vectors.h"
 
-namespace holdfast::auth {
+namespace holdfast::iothub {
 namespace {
 
 using ::testing::HasSubstr;
@@ -132,4 +132,4 @@ TEST(AudienceTest, IdsAreComparedDecodedAndIgnoringCase) {
 }
 
 }  // namespace
-}  // namespace holdfast::auth
+}  // namespace holdfast::iothub

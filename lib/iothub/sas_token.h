@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 
-namespace holdfast::auth {
+namespace holdfast::iothub {
 
 inline constexpr size_t kTokenBytesMax = 4096;
 // A token is honoured this long after its end (IoT Hub's own allowance).
@@ -52,4 +52,4 @@ inline bool IsExpired(const SasToken& token, absl::Time now) {
   return token.expiry + kClockSkew < now;
 }
 
-}  // namespace holdfast::auth
+}  // namespace holdfast::iothub

@@ -1,4 +1,4 @@
-#include "services/router/user_name.h"
+#include "lib/iothub/user_name.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 
 #include "lib/mqtt/property_bag.h"
 
-namespace holdfast::router {
+namespace holdfast::iothub {
 namespace {
 
 constexpr size_t kSegmentsMax = 8;
@@ -133,4 +133,4 @@ absl::StatusOr<UserName> ParseUserName(std::string_view text) {
   return out;
 }
 
-}  // namespace holdfast::router
+}  // namespace holdfast::iothub

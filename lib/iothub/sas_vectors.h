@@ -1,7 +1,7 @@
 // Printed by sas_vectors.py: tokens made by software that is not ours. For tests.
 #pragma once
 
-namespace holdfast::auth::vectors {
+namespace holdfast::iothub::vectors {
 
 inline constexpr char kUpperHex[] =
     "SharedAccessSignature "
@@ -54,4 +54,4 @@ inline constexpr char kDeviceByModule[] =
     "SharedAccessSignature "
     "sr=hub.example%2Fdevices%2Fdev1&sig=k1PKBurgQeIARFLS94TU2ZmTD9xfUSvUdUqlXjm7eIg%3D&se=1800003600";
 
-}  // namespace holdfast::auth::vectors
+}  // namespace holdfast::iothub::vectors

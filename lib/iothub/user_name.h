@@ -12,7 +12,7 @@
 
 #include "absl/status/statusor.h"
 
-namespace holdfast::router {
+namespace holdfast::iothub {
 
 // A device, or a module of a device.
 struct Identity {
@@ -46,4 +46,4 @@ bool IsId(std::string_view id);
 // INVALID_ARGUMENT with a sentence for the log.
 absl::StatusOr<UserName> ParseUserName(std::string_view text);
 
-}  // namespace holdfast::router
+}  // namespace holdfast::iothub

@@ -1,9 +1,9 @@
-#include "services/router/user_name.h"
+#include "lib/iothub/user_name.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace holdfast::router {
+namespace holdfast::iothub {
 namespace {
 
 using ::testing::HasSubstr;
@@ -60,4 +60,4 @@ TEST(UserNameTest, RefusedWithASentence) {
 }
 
 }  // namespace
-}  // namespace holdfast::router
+}  // namespace holdfast::iothub

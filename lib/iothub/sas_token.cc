@@ -1,4 +1,4 @@
-#include "services/auth/sas_token.h"
+#include "lib/iothub/sas_token.h"
 
 #include <fmt/format.h>
 #include <openssl/crypto.h>
@@ -15,7 +15,7 @@
 #include "absl/strings/escaping.h"
 #include "lib/base/status.h"
 
-namespace holdfast::auth {
+namespace holdfast::iothub {
 namespace {
 
 constexpr std::string_view kScheme = "SharedAccessSignature";
@@ -159,4 +159,4 @@ bool IsSignedWith(const SasToken& token, std::string_view key) {
   return size == kDigestBytes && CRYPTO_memcmp(digest, token.signature.data(), kDigestBytes) == 0;
 }
 
-}  // namespace holdfast::auth
+}  // namespace holdfast::iothub
