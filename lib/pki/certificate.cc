@@ -341,6 +341,19 @@ absl::StatusOr<Certificate> MakeServerCertificateFromCsr(std::string_view csr_pe
   return MakeServer(key, names, issuer, issuer_key, now);
 }
 
+absl::StatusOr<Certificate> MakeRecipientCertificate(const PrivateKey& key, const std::string& common_name,
+                                                     absl::Time now, absl::Duration lifetime) {
+  return Make({.public_key = key.get(),
+               .common_name = common_name,
+               .now = now,
+               .lifetime = lifetime,
+               .issuer = nullptr,
+               .issuer_key = &key,
+               .extensions = {{NID_basic_constraints, "critical,CA:FALSE"},
+                              {NID_key_usage, "critical,keyAgreement"},
+                              {NID_subject_key_identifier, "hash"}}});
+}
+
 absl::StatusOr<std::string> MakeCsr(const PrivateKey& key, const std::string& common_name) {
   const X509ReqPtr request(X509_REQ_new());
   X509_NAME* subject = X509_REQ_get_subject_name(request.get());

@@ -92,6 +92,10 @@ absl::StatusOr<Certificate> MakeServerCertificateFromCsr(std::string_view csr_pe
                                                          const Certificate& issuer, const PrivateKey& issuer_key,
                                                          absl::Time now);
 
+// A certificate for whom envelopes are sealed (envelope.h): self-signed, for nothing else, ends `lifetime` after now.
+absl::StatusOr<Certificate> MakeRecipientCertificate(const PrivateKey& key, const std::string& common_name,
+                                                     absl::Time now, absl::Duration lifetime);
+
 // A PKCS #10 request, PEM.
 absl::StatusOr<std::string> MakeCsr(const PrivateKey& key, const std::string& common_name);
 

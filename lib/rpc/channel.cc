@@ -100,6 +100,13 @@ std::shared_ptr<grpc::Channel> Channels::Pick() {
   return start->second;
 }
 
+std::vector<std::shared_ptr<grpc::Channel>> Channels::All() {
+  absl::MutexLock lock(&mutex_);
+  std::vector<std::shared_ptr<grpc::Channel>> all;
+  for (const auto& [path, channel] : channels_) all.push_back(channel);
+  return all;
+}
+
 absl::Status Channels::WaitUntilReady(absl::Duration timeout) {
   const absl::Time deadline = absl::Now() + timeout;
   while (true) {

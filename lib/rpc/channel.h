@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/btree_map.h"
@@ -26,6 +27,10 @@ class Channels {
   // A channel to an instance, in turn over those that are ready; over all when none is. Never null, never waits:
   // with no socket there it is a channel to "0.sock" that will connect when it appears.
   std::shared_ptr<grpc::Channel> Pick();
+
+  // A channel to each instance whose socket is there now, at least one (as Pick()): for what every instance must be
+  // told.
+  std::vector<std::shared_ptr<grpc::Channel>> All();
 
   // Waits until some instance is connected. DEADLINE_EXCEEDED with a sentence that names the service and the directory
   // in which its socket should be.

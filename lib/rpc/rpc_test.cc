@@ -94,6 +94,17 @@ TEST(RpcTest, ChannelFindsAServerThatComesLaterAndOneThatComesBack) {
   EXPECT_EQ(Call(channels).code(), absl::StatusCode::kNotFound);
 }
 
+TEST(RpcTest, AllHasAChannelToEachInstance) {
+  TempDir dir;
+  EchoService service, other;
+  const auto first = Server::Create({.run_dir = dir.path(), .service = "router", .instance = "0"}, {&service});
+  const auto second = Server::Create({.run_dir = dir.path(), .service = "router", .instance = "1"}, {&other});
+  Channels channels(dir.path(), "router");
+  const auto all = channels.All();
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_NE(all[0], all[1]);
+}
+
 TEST(RpcTest, PathTooLongForASocketSaysSo) {
   EchoService service;
   auto server = Server::Create({.run_dir = "/tmp/" + std::string(120, 'x'), .service = "router"}, {&service});
