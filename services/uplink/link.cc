@@ -77,6 +77,7 @@ class Link::Probe : public std::enable_shared_from_this<Link::Probe> {
   Probe(asio::io_context& io, Link* link) : socket_(io), timer_(io), link_(link) {}
 
   void Start(const tcp::endpoint& endpoint) {
+    address_ = endpoint.address().to_string();
     socket_.async_connect(endpoint, [self = shared_from_this()](const error_code& error) {
       if (error) return self->Done(false);
       self->Linger();
@@ -105,12 +106,14 @@ class Link::Probe : public std::enable_shared_from_this<Link::Probe> {
     const auto self = shared_from_this();
     Cancel();
     std::erase(link->probes_, self);
+    if (ok) link->reachable_ = address_;
     link->Tell({.kind = ok ? Connectivity::Event::kProbeOk : Connectivity::Event::kProbeFailed});
   }
 
   tcp::socket socket_;
   asio::steady_timer timer_;
   Link* link_;
+  std::string address_;
 };
 
 Link::Link(asio::io_context& io, Options options, const Clock& clock, Handler* handler)
@@ -270,6 +273,9 @@ void Link::OnResolved(bool for_attempt, absl::StatusOr<std::vector<std::string>>
 void Link::Dial(std::vector<std::string> addresses) {
   mqtt::Client::Options options = options_.client;
   addresses_ = addresses;
+  if (const auto it = std::ranges::find(addresses, reachable_); it != addresses.end()) {
+    std::rotate(addresses.begin(), it, it + 1);
+  }
   address_ = HostPort(addresses.front(), options.port);
   options.addresses = std::move(addresses);
   client_ = std::make_unique<mqtt::Client>(io_, std::move(options), static_cast<mqtt::Client::Handler*>(this));
@@ -308,6 +314,7 @@ void Link::OnStage(mqtt::Stage stage) {
 void Link::OnConnected(bool, const std::string& address) {
   if (stopping_) return;
   ++connects_;
+  reachable_ = address;
   address_ = HostPort(address, options_.client.port);
   Tell({.kind = Connectivity::Event::kLogin});
   up_ = true;
@@ -337,6 +344,7 @@ void Link::OnClosed(const mqtt::Closed& closed) {
   ++attempt_;
   if (std::exchange(up_, false)) handler_->OnDown();
   client_.reset();
+  if (closed.reason == mqtt::CloseReason::kUnreachable) reachable_.clear();
   if (stopping_) {
     if (stopped_) std::exchange(stopped_, nullptr)();
     return;

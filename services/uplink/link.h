@@ -99,6 +99,9 @@ class Link : private mqtt::Client::Handler {
 
   std::vector<std::string> addresses_;
   std::string good_address_;
+  // The address of the hub's name that answered last: a probe's, or a login's. The next attempt begins there, since
+  // each of the others may cost connect_timeout (a black hole answers nothing).
+  std::string reachable_;
   std::string address_;
   uint64_t connects_ = 0;
   uint64_t attempt_ = 0;

@@ -8,6 +8,7 @@
 #include "lib/mqtt/packet.h"
 #include "lib/testing/scripted_peer.h"
 #include "lib/testing/temp_dir.h"
+#include "services/uplink/fake_dns.h"
 #include "services/uplink/fake_store.h"
 
 namespace holdfast::uplink {
@@ -259,6 +260,24 @@ TEST_F(UplinkTest, LastGoodAddressIsUsedWhenTheNameCannotBeResolved) {
   options_.link.resolve_timeout = absl::Seconds(1);
   store_.SetValue(kAddressKey, "hub.invalid 127.0.0.1");
   Start();
+  Login();
+  EXPECT_TRUE(WaitState(LinkState::kOnline));
+}
+
+// The first address of the hub's name is a black hole (a dead host, IPv6 that leads nowhere): the attempt goes to the
+// one that a probe reached, instead of beginning again at the dead one whenever a probe gets through.
+TEST_F(UplinkTest, DeadFirstAddressDoesNotKeepItOffline) {
+  const BlackHole dead(hub_.port());
+  const FakeDns dns({"127.0.0.2", "127.0.0.1"});
+  options_.link.client.host = "hub.test";
+  options_.link.dns_servers = {dns.server()};
+  options_.link.client.connect_timeout = std::chrono::minutes(5);
+  Start();
+  Login();
+  EXPECT_TRUE(WaitState(LinkState::kOnline));
+  EXPECT_THAT(uplink_->GetStatus().address, testing::StartsWith("127.0.0.1:"));
+  // Nor after a break.
+  hub_.Close();
   Login();
   EXPECT_TRUE(WaitState(LinkState::kOnline));
 }
