@@ -90,6 +90,12 @@ std::vector<Check> CheckStore(const absl::StatusOr<store::v1::GetStoreStatusResp
   } else {
     checks.push_back({"storage", Verdict::kOk, free, ""});
   }
+  if (status->storage_is_volatile()) {
+    checks.push_back({"data directory", Verdict::kWarning,
+                      fmt::format("{} lies on {}: a reboot or a new container loses what is stored", status->data_dir(),
+                                  status->filesystem()),
+                      "Mount a volume or a folder of the host there"});
+  }
   if (status->damaged_files_size() > 0) {
     checks.push_back({"data files", Verdict::kWarning,
                       fmt::format("{} damaged files set aside, {} records lost with them", status->damaged_files_size(),

@@ -7,6 +7,7 @@
 #include "cli/context.h"
 #include "cli/gateway.h"
 #include "cli/output.h"
+#include "cli/readiness.h"
 #include "cli/wire.h"
 #include "holdfast/auth/v1/auth.grpc.pb.h"
 #include "holdfast/router/v1/router.grpc.pb.h"
@@ -50,6 +51,7 @@ struct Snapshot {
     }
     return true;
   }
+  Readiness Judge() const { return JudgeReadiness(identities, router, store, absl::Now()); }
 };
 
 Snapshot TakeSnapshot(const Gateway& gateway) {
@@ -79,6 +81,18 @@ nlohmann::json ServicesJson(const Snapshot& s) {
                         {"detail", report.detail}});
   }
   return services;
+}
+
+nlohmann::json ReadinessJson(const Readiness& r) {
+  const auto time = [](absl::Time t) {
+    const bool known = t != absl::InfinitePast() && t != absl::InfiniteFuture();
+    return known ? nlohmann::json(HumanTime(t)) : nlohmann::json(nullptr);
+  };
+  return {{"ready", r.ready()},
+          {"missing", r.missing},
+          {"identities_from", r.source},
+          {"synced_at", time(r.synced_at)},
+          {"certificates_until", time(r.certificates_until)}};
 }
 
 nlohmann::json ToJson(const Gateway& gateway, const Snapshot& s) {
@@ -112,6 +126,7 @@ nlohmann::json ToJson(const Gateway& gateway, const Snapshot& s) {
                                       : nlohmann::json(nullptr)}};
   }
   json["identities"] = s.identities.ok() ? nlohmann::json(s.identities->identities_size()) : nlohmann::json(nullptr);
+  json["offline"] = ReadinessJson(s.Judge());
   json["store"] = s.store.ok() ? StoreStatusJson(*s.store) : nlohmann::json(nullptr);
   json["queues"] = nullptr;
   if (s.queues.ok()) {
@@ -119,6 +134,16 @@ nlohmann::json ToJson(const Gateway& gateway, const Snapshot& s) {
     for (const auto& queue : s.queues->queues()) json["queues"].push_back(QueueJson(queue));
   }
   return json;
+}
+
+void PrintReadiness(const Readiness& r) {
+  if (r.ready()) {
+    fmt::print("offline   ready: the hub may go away now; identities from {}, {}\n",
+               r.source.empty() ? "their source" : r.source, HumanTime(r.synced_at));
+    return;
+  }
+  fmt::print("offline   NOT READY\n");
+  for (const std::string& missing : r.missing) fmt::print("          {}\n", missing);
 }
 
 void PrintLink(const Snapshot& s) {
@@ -162,6 +187,7 @@ void PrintPeople(const Gateway& gateway, const Snapshot& s) {
   PrintLink(s);
   PrintClients(s);
   PrintStore(s);
+  PrintReadiness(s.Judge());
   std::fflush(stdout);
   for (const auto& [instance, report] : s.services) {
     if (!report.detail.empty()) fmt::print(stderr, "holdfast: {}\n", report.detail);
@@ -184,11 +210,12 @@ int RunStatus(const Context& context) {
 }  // namespace
 
 void AddStatusCommand(CLI::App* app, Context* context) {
-  CLI::App* status =
-      app->add_subcommand("status", "Health of each service, the link to the hub, lag, clients, storage");
+  CLI::App* status = app->add_subcommand(
+      "status", "Health of each service, the link to the hub, lag, clients, storage, readiness for an outage");
   status->footer(
       "Exit code 0 if every service is healthy. A hub that is away is not a fault.\n\nExamples:\n"
-      "  holdfast status\n  holdfast --run-dir ./gw/run status\n  holdfast --json status | jq .link.state");
+      "  holdfast status\n  holdfast --run-dir ./gw/run status\n  holdfast --json status | jq .link.state\n"
+      "  holdfast --json status | jq -e .offline.ready");
   status->callback([context] { context->run = [context] { return RunStatus(*context); }; });
 }
 

@@ -96,6 +96,8 @@ nlohmann::json StoreStatusJson(const store::v1::GetStoreStatusResponse& status) 
   return {{"state", StoreStateName(status.state())},
           {"reason", status.reason()},
           {"data_dir", status.data_dir()},
+          {"filesystem", status.filesystem()},
+          {"storage_is_volatile", status.storage_is_volatile()},
           {"store_id", status.store_id()},
           {"bytes", status.bytes()},
           {"bytes_max", status.bytes_max()},

@@ -7,6 +7,7 @@
 #include "services/store/peek.h"
 #include "services/store/read_streams.h"
 #include "services/store/requests.h"
+#include "services/store/storage_kind.h"
 
 namespace holdfast::store {
 namespace {
@@ -277,6 +278,9 @@ ServerUnaryReactor* StoreStatusService::GetStoreStatus(CallbackServerContext* co
   SetDuration(engine_->clock().NowMs(), response->mutable_edge_clock());
   for (std::string& path : engine_->database().damaged_files()) response->add_damaged_files(std::move(path));
   response->set_corrupt_records(status.corrupt_records);
+  const StorageKind storage = StorageKindOf(engine_->options().data_dir);
+  response->set_filesystem(storage.filesystem);
+  response->set_storage_is_volatile(storage.is_volatile);
   return Answer(context, absl::OkStatus());
 }
 

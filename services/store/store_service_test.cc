@@ -358,6 +358,7 @@ TEST_F(StoreServiceTest, ListQueuesAndStatusTellWhatIsThere) {
   v1::GetStoreStatusResponse status;
   ASSERT_TRUE(status_->GetStoreStatus(&status_context, v1::GetStoreStatusRequest(), &status).ok());
   EXPECT_EQ(status.state(), v1::GetStoreStatusResponse::STATE_SERVING);
+  EXPECT_NE(status.filesystem(), "");
   EXPECT_EQ(status.store_id().size(), 16u);
   EXPECT_EQ(status.bytes(), 6u);
   pull_context.TryCancel();
