@@ -318,9 +318,7 @@ void Link::OnConnected(bool, const std::string& address) {
   address_ = HostPort(address, options_.client.port);
   Tell({.kind = Connectivity::Event::kLogin});
   up_ = true;
-  handler_->OnUp(client_.get());
-  // A plain MQTT broker has nothing to agree on.
-  if (client_) Tell({.kind = Connectivity::Event::kSynced});
+  if (handler_->OnUp(client_.get())) Synced();
   if (!numeric_ && address != good_address_) {
     good_address_ = address;
     handler_->OnGoodAddress(options_.client.host + " " + address);
@@ -330,6 +328,14 @@ void Link::OnConnected(bool, const std::string& address) {
 void Link::OnPubacks(std::span<const uint16_t> packet_ids) {
   if (!handler_->OnPubacks(packet_ids)) return;
   Tell({.kind = Connectivity::Event::kProgress});
+}
+
+void Link::Synced() {
+  if (up_) Tell({.kind = Connectivity::Event::kSynced});
+}
+
+void Link::OnPublish(const mqtt::Publish& publish) {
+  handler_->OnPublish(publish);
 }
 
 void Link::OnPingresp() {

@@ -33,11 +33,13 @@ class Link : private mqtt::Client::Handler {
   class Handler {
    public:
     virtual ~Handler() = default;
-    // Logged in; `client` lives until OnDown returns.
-    virtual void OnUp(mqtt::Client* client) = 0;
+    // Logged in; `client` lives until OnDown returns. False: something must be agreed upon first, and Synced() will be
+    // called.
+    virtual bool OnUp(mqtt::Client* client) = 0;
     virtual void OnDown() = 0;
     // Returns true if that was news: something in flight was acknowledged.
     virtual bool OnPubacks(std::span<const uint16_t> packet_ids) = 0;
+    virtual void OnPublish(const mqtt::Publish& publish) = 0;
     virtual void OnWritten() = 0;
     // Messages are in flight.
     virtual bool Owed() const = 0;
@@ -55,6 +57,9 @@ class Link : private mqtt::Client::Handler {
   // Says DISCONNECT and stays offline. `done` is called when the connection is closed, within about a second.
   void Stop(std::function<void()> done);
 
+  // What had to be agreed upon after OnUp is. Ignored when the link is down.
+  void Synced();
+
   // What OnGoodAddress gave, kept over a restart: used when the name can't be resolved.
   void SetGoodAddress(const std::string& host_and_address);
 
@@ -70,6 +75,7 @@ class Link : private mqtt::Client::Handler {
   void OnConnected(bool session_present, const std::string& address) override;
   void OnPubacks(std::span<const uint16_t> packet_ids) override;
   void OnPingresp() override;
+  void OnPublish(const mqtt::Publish& publish) override;
   void OnWritten() override;
   void OnClosed(const mqtt::Closed& closed) override;
 

@@ -72,8 +72,8 @@ void StoreFeed::Commit(Window::Checkpoint checkpoint) {
   absl::MutexLock lock(&mutex_);
   if (checkpoint_ && checkpoint_->epoch == checkpoint.epoch) {
     // Not taken up yet: what it says of lanes that the new one does not name still holds.
-    for (const LanePosition& old : checkpoint_->positions) {
-      const auto same = [&old](const LanePosition& p) { return p.priority == old.priority; };
+    for (const Position& old : checkpoint_->positions) {
+      const auto same = [&old](const Position& p) { return p.priority == old.priority; };
       if (std::ranges::none_of(checkpoint.positions, same)) checkpoint.positions.push_back(old);
     }
   }
@@ -211,7 +211,7 @@ void StoreFeed::WriteCheckpoint(Window::Checkpoint checkpoint) {
   pb::CommitRequest request;
   request.set_queue(kQueue);
   request.set_consumer(kConsumer);
-  for (const LanePosition& position : checkpoint.positions) {
+  for (const Position& position : checkpoint.positions) {
     pb::Position* const p = request.add_positions();
     p->set_priority(position.priority);
     p->set_sequence(position.sequence);

@@ -9,14 +9,13 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "lib/base/log.h"
+#include "services/uplink/mqtt_upstream.h"
 
 namespace holdfast::uplink {
 namespace {
 
 namespace asio = boost::asio;
 
-// Packets gathered for one write; while that is under way as much again is put together.
-constexpr size_t kOutBytesMax = 256 << 10;
 // A checkpoint is written when a quarter of the window waits for one, when nothing is in flight, or when the last one
 // is so old. Each costs the store an fsync.
 constexpr uint32_t kCommitFraction = 4;
@@ -71,15 +70,19 @@ struct Uplink::Counters {
   prometheus::Histogram& ack_messages;
 };
 
-Uplink::Uplink(Options options, TopicTemplate topics, rpc::Channels* store, Metrics* metrics, const Clock& clock)
+Uplink::Uplink(Options options, TopicTemplate topics, rpc::Channels* store, Metrics* metrics, const Clock& clock,
+               const MakeUpstream& make_upstream)
     : options_(std::move(options)),
       clock_(clock),
       lag_(store),
       counters_(std::make_unique<Counters>(metrics)),
       loop_(std::make_unique<Loop>()),
-      window_(options_.window, std::move(topics)),
+      window_(options_.window, std::move(topics), options_.spread),
       feed_(store, options_.feed, FeedCallbacks()),
-      link_(loop_->io, options_.link, clock, this) {
+      link_(loop_->io, options_.link, clock, this),
+      upstream_(make_upstream
+                    ? make_upstream(this, loop_->io, &link_)
+                    : std::make_unique<MqttUpstream>(options_.window.count_max, static_cast<UpstreamHost*>(this))) {
   status_.since = clock_.WallNow();
   status_.reason = options_.link.client.host.empty() ? "no upstream is configured" : "starting";
 }
@@ -137,6 +140,7 @@ void Uplink::Stop() {
   if (!thread_.joinable()) return;
   Post([this] {
     draining_ = true;
+    upstream_->Stop();
     Publish();
   });
   {
@@ -171,18 +175,18 @@ void Uplink::TakeBlocks() {
   Pump();
 }
 
-// Everything that may go out now, in one write.
 void Uplink::Pump() {
-  if (client_ && !draining_ && link_.connectivity().state() != LinkState::kSuspect) {
-    std::vector<Window::DeadLetter> dead;
-    const size_t packets = window_.Fill(kOutBytesMax, client_->out(), &dead);
-    for (Window::DeadLetter& letter : dead) feed_.KeepDeadLetter(std::move(letter));
-    if (packets > 0) {
-      counters_->published.Increment(static_cast<double>(packets));
-      client_->Flush();
-    }
-  }
+  upstream_->Pump();
   feed_.Release(window_.TakeFreedBytes());
+}
+
+void Uplink::Sent(const Window::Filled& filled) {
+  counters_->published.Increment(static_cast<double>(filled.packets));
+  if (filled.repeated > 0) counters_->redelivered.Increment(static_cast<double>(filled.repeated));
+}
+
+void Uplink::SetAside(Window::DeadLetters letters) {
+  for (Window::DeadLetter& letter : letters) feed_.KeepDeadLetter(std::move(letter));
 }
 
 void Uplink::MaybeCommit() {
@@ -211,31 +215,35 @@ void Uplink::OnCommitted(uint64_t number, absl::Duration took) {
   Pump();
 }
 
-void Uplink::OnUp(mqtt::Client* client) {
-  client_ = client;
+bool Uplink::OnUp(mqtt::Client* client) {
   counters_->connects.Increment();
-  const size_t again = window_.Redeliver(client->out());
-  counters_->redelivered.Increment(static_cast<double>(again));
-  counters_->published.Increment(static_cast<double>(again));
-  if (again > 0) spdlog::info("sending again what was in flight messages={}", again);
-  client->Flush();
-  Pump();
+  const bool agreed = upstream_->OnLinkUp(client);
+  feed_.Release(window_.TakeFreedBytes());
+  return agreed;
 }
 
 void Uplink::OnDown() {
-  client_ = nullptr;
+  upstream_->OnLinkDown();
 }
 
 bool Uplink::OnPubacks(std::span<const uint16_t> packet_ids) {
-  const size_t news = window_.OnPubacks(packet_ids);
+  const size_t news = upstream_->OnPubacks(packet_ids);
   if (news == 0) return false;
-  delivered_ += news;
-  counters_->delivered.Increment(static_cast<double>(news));
-  counters_->ack_messages.Observe(static_cast<double>(news));
+  Delivered(news);
+  return true;
+}
+
+void Uplink::Delivered(size_t messages) {
+  delivered_ += messages;
+  counters_->delivered.Increment(static_cast<double>(messages));
+  counters_->ack_messages.Observe(static_cast<double>(messages));
   MaybeCommit();
   Pump();
   if (draining_) Publish();
-  return true;
+}
+
+void Uplink::OnPublish(const mqtt::Publish& publish) {
+  upstream_->OnPublish(publish);
 }
 
 void Uplink::OnWritten() {
@@ -243,7 +251,7 @@ void Uplink::OnWritten() {
 }
 
 bool Uplink::Owed() const {
-  return window_.in_flight() > 0;
+  return upstream_->Owed();
 }
 
 void Uplink::OnGoodAddress(const std::string& host_and_address) {
@@ -265,6 +273,7 @@ void Uplink::OnState() {
     stalled_changed = status_.stalled != c.stalled();
     ++status_.version;
   }
+  upstream_->OnLinkState(c.state());
   Publish();
   if (stalled_changed && on_stalled_) on_stalled_(c.stalled());
   if (c.state() == LinkState::kOnline) Pump();  // it was suspect, and nothing was sent
@@ -289,7 +298,8 @@ void Uplink::Publish() {
     status_.delivered_per_second =
         static_cast<double>(delivered_ - delivered_history_.front()) / static_cast<double>(delivered_history_.size());
   }
-  idle_ = draining_ && (window_.in_flight() == 0 || !client_);
+  idle_ = draining_ && upstream_->idle();
+  status_.upstream = upstream_->Report();
   counters_->state.Set(static_cast<double>(c.state()));
   counters_->stalled.Set(c.stalled() ? 1 : 0);
   counters_->in_flight.Set(window_.in_flight());

@@ -18,20 +18,28 @@
 #include "services/uplink/lag.h"
 #include "services/uplink/link.h"
 #include "services/uplink/store_feed.h"
+#include "services/uplink/upstream.h"
 #include "services/uplink/window.h"
+
+namespace boost::asio {
+class io_context;
+}
 
 namespace holdfast::uplink {
 
 // Brings the store's queue "upstream" to the hub: the feed reads, the window keeps order and bounds, the link sends.
 // All of it but the feed's two threads runs on one thread of its own. The public functions are thread-safe.
-class Uplink final : private Link::Handler {
+class Uplink final : private Link::Handler, private UpstreamHost {
  public:
+  using MakeUpstream = std::function<std::unique_ptr<Upstream>(UpstreamHost*, boost::asio::io_context&, Link*)>;
+
   struct Options {
     Link::Options link;
     Window::Limits window;
     StoreFeed::Options feed;
     // For people: "mqtt://hub.example:1883".
     std::string upstream;
+    Window::Spread spread = Window::Spread::kOneLane;
   };
 
   // What UplinkStatus tells, besides the lag.
@@ -48,12 +56,15 @@ class Uplink final : private Link::Handler {
     uint64_t uncommitted = 0;
     uint64_t delivered = 0;
     double delivered_per_second = 0;
+    UpstreamReport upstream;
     // Changes with the state, its reason, the address or `stalled`.
     uint64_t version = 0;
   };
 
-  // `store`, `metrics` and `clock` must outlive it.
-  Uplink(Options options, TopicTemplate topics, rpc::Channels* store, Metrics* metrics, const Clock& clock);
+  // `store`, `metrics` and `clock` must outlive it. `make_upstream` is called once, before it returns; empty: kind
+  // `mqtt`.
+  Uplink(Options options, TopicTemplate topics, rpc::Channels* store, Metrics* metrics, const Clock& clock,
+         const MakeUpstream& make_upstream = {});
   ~Uplink() override;
 
   void Start();
@@ -72,13 +83,20 @@ class Uplink final : private Link::Handler {
   struct Counters;
 
   // Link::Handler, on the loop's thread.
-  void OnUp(mqtt::Client* client) override;
+  bool OnUp(mqtt::Client* client) override;
   void OnDown() override;
   bool OnPubacks(std::span<const uint16_t> packet_ids) override;
+  void OnPublish(const mqtt::Publish& publish) override;
   void OnWritten() override;
   bool Owed() const override;
   void OnState() override;
   void OnGoodAddress(const std::string& host_and_address) override;
+
+  // UpstreamHost, on the loop's thread.
+  Window& window() override { return window_; }
+  void Delivered(size_t messages) override;
+  void Sent(const Window::Filled& filled) override;
+  void SetAside(Window::DeadLetters letters) override;
 
   StoreFeed::Callbacks FeedCallbacks();
   void TakeBlocks();
@@ -103,7 +121,7 @@ class Uplink final : private Link::Handler {
   Window window_;
   StoreFeed feed_;
   Link link_;
-  mqtt::Client* client_ = nullptr;
+  const std::unique_ptr<Upstream> upstream_;
   bool draining_ = false;  // stopping: nothing new is sent
   bool commit_active_ = false;
   absl::Time commit_ended_ = absl::InfinitePast();

@@ -14,11 +14,19 @@ namespace holdfast::uplink {
 namespace {
 
 constexpr uint8_t kQos = 1;
+constexpr LaneId kNoLane = UINT32_MAX;
+constexpr size_t kLaneNumbersMin = 8;
 
 }  // namespace
 
-Window::Window(Limits limits, TopicTemplate topics)
-    : limits_(limits), topics_(std::move(topics)), mask_(std::bit_ceil(limits.count_max) - 1), ring_(mask_ + 1) {}
+Window::Window(Limits limits, TopicTemplate topics, Spread spread)
+    : limits_(limits),
+      topics_(std::move(topics)),
+      spread_(spread),
+      mask_(std::bit_ceil(limits.count_max) - 1),
+      ring_(mask_ + 1) {
+  if (spread_ == Spread::kOneLane) lanes_.emplace_back();
+}
 
 void Window::Add(Block block) {
   auto held = std::make_unique<Held>();
@@ -55,7 +63,7 @@ bool Window::NextRecord(Entry* entry) {
     BlockReader reader(rest_);
     if (const auto record = reader.Next()) {
       rest_.remove_prefix(static_cast<size_t>(record->data() + record->size() - rest_.data()));
-      *entry = Entry{&held, *record, sequence_++, State::kInFlight};
+      *entry = Entry{.held = &held, .record = *record, .sequence = sequence_++, .state = State::kWaiting};
       ++held.open;
       given_[held.block.priority] = entry->sequence;
       return true;
@@ -75,7 +83,71 @@ std::string_view Window::BuildId(const Entry& entry) {
   return id_;
 }
 
-std::string_view Window::Encode(const Entry& entry, uint64_t number, bool dup, std::string* out) {
+std::optional<LaneId> Window::LaneOf(std::string_view record) {
+  if (spread_ == Spread::kOneLane) return kOnlyLane;
+  EnvelopeView message;
+  if (!ParseEnvelope(record, &message)) return std::nullopt;
+  name_.assign(message.device_id);
+  if (!message.module_id.empty()) name_.append("/").append(message.module_id);
+  if (const auto it = lane_by_name_.find(name_); it != lane_by_name_.end()) return it->second;
+  LaneId lane = static_cast<LaneId>(lanes_.size());
+  if (free_lanes_.empty()) {
+    lanes_.emplace_back();
+  } else {
+    lane = free_lanes_.back();
+    free_lanes_.pop_back();
+  }
+  lanes_[lane].name = name_;
+  lane_by_name_.emplace(name_, lane);
+  return lane;
+}
+
+void Window::Forget(LaneId lane) {
+  lane_by_name_.erase(lanes_[lane].name);
+  lanes_[lane] = Lane{};
+  free_lanes_.push_back(lane);
+}
+
+void Window::Push(Lane* lane, uint64_t number) {
+  if (lane->end - lane->begin == lane->numbers.size()) {
+    std::vector<uint64_t> larger(std::max(kLaneNumbersMin, lane->numbers.size() * 2));
+    for (uint64_t n = lane->begin; n < lane->end; ++n) larger[n & (larger.size() - 1)] = Window::number(*lane, n);
+    lane->numbers = std::move(larger);
+  }
+  Window::number(*lane, lane->end++) = number;
+}
+
+void Window::Bury(uint64_t number, std::string_view reason, bool told, DeadLetters* dead) {
+  Entry& entry = at(number);
+  entry.state = State::kDead;
+  dead->push_back({.number = number,
+                   .priority = entry.held->block.priority,
+                   .record = std::string(entry.record),
+                   .id = std::string(BuildId(entry)),
+                   .reason = std::string(reason),
+                   .told = told});
+}
+
+void Window::Admit(std::vector<LaneId>* woken, DeadLetters* dead) {
+  while (!full()) {
+    Entry entry;
+    if (!NextRecord(&entry)) break;
+    const uint64_t number = next_++;
+    bytes_ += entry.record.size();
+    const auto id = LaneOf(entry.record);
+    entry.lane = id.value_or(kNoLane);
+    at(number) = entry;
+    if (!id) {
+      Bury(number, "the record is no message envelope", false, dead);
+      continue;
+    }
+    Lane& lane = lanes_[*id];
+    if (lane.sent == lane.end) woken->push_back(*id);
+    Push(&lane, number);
+  }
+}
+
+std::string_view Window::Encode(const Entry& entry, uint64_t n, std::string* out) {
   EnvelopeView message;
   if (!ParseEnvelope(entry.record, &message)) return "the record is no message envelope";
   if (!topics_.Build(message, BuildId(entry), &topic_)) return "there is no valid MQTT topic for it";
@@ -83,70 +155,114 @@ std::string_view Window::Encode(const Entry& entry, uint64_t number, bool dup, s
     return "it is larger than packet_bytes_max";
   }
   const mqtt::PublishSpace space = mqtt::AppendPublishSpace(
-      {.packet_id = mqtt::PacketIdOf(number), .qos = kQos, .dup = dup}, topic_.size(), message.body.size(), out);
+      {.packet_id = mqtt::PacketIdOf(n), .qos = kQos, .dup = entry.repeated}, topic_.size(), message.body.size(), out);
   std::memcpy(space.topic, topic_.data(), topic_.size());
   if (!message.body.empty()) std::memcpy(space.payload, message.body.data(), message.body.size());
   return {};
 }
 
-size_t Window::Fill(size_t out_bytes_max, std::string* out, std::vector<DeadLetter>* dead) {
-  size_t packets = 0;
-  while (!full() && out->size() < out_bytes_max) {
-    Entry entry;
-    if (!NextRecord(&entry)) break;
-    const uint64_t number = next_++;
-    bytes_in_flight_ += entry.record.size();
-    if (const std::string_view problem = Encode(entry, number, false, out); !problem.empty()) {
-      entry.state = State::kDead;
-      dead->push_back({number, entry.held->block.priority, std::string(entry.record), std::string(BuildId(entry)),
-                       std::string(problem)});
-    } else {
-      ++in_flight_;
-      ++packets;
+Window::Filled Window::Fill(LaneId id, uint32_t lane_count_max, size_t out_bytes_max, std::string* out,
+                            DeadLetters* dead) {
+  Filled filled;
+  Lane& lane = lanes_[id];
+  while (lane.sent < lane.end && lane.in_flight < lane_count_max && out->size() < out_bytes_max) {
+    const uint64_t n = lane.sent++;
+    const uint64_t number = Window::number(lane, n);
+    Entry& entry = at(number);
+    if (entry.state != State::kWaiting) continue;  // of a rewound lane: it was acknowledged, or is being set aside
+    if (const std::string_view problem = Encode(entry, n, out); !problem.empty()) {
+      Bury(number, problem, false, dead);
+      continue;
     }
-    at(number) = entry;
+    entry.state = State::kInFlight;
+    ++lane.in_flight;
+    ++in_flight_;
+    ++filled.packets;
+    filled.repeated += entry.repeated;
   }
-  return packets;
+  return filled;
 }
 
-size_t Window::Redeliver(std::string* out) {
-  size_t packets = 0;
-  for (uint64_t number = done_; number < next_; ++number) {
-    const Entry& entry = at(number);
+void Window::Rewind(LaneId id) {
+  Lane& lane = lanes_[id];
+  for (uint64_t n = lane.begin; n < lane.sent; ++n) {
+    Entry& entry = at(Window::number(lane, n));
     if (entry.state != State::kInFlight) continue;
-    Encode(entry, number, true, out);
-    ++packets;
+    entry.state = State::kWaiting;
+    entry.repeated = true;
   }
-  return packets;
+  in_flight_ -= lane.in_flight;
+  lane.in_flight = 0;
+  lane.sent = lane.begin;
+  SkipSettled(&lane);
 }
 
-size_t Window::OnPubacks(std::span<const uint16_t> packet_ids) {
+void Window::SkipSettled(Lane* lane) {
+  while (lane->sent < lane->end && at(number(*lane, lane->sent)).state != State::kWaiting) ++lane->sent;
+}
+
+size_t Window::OnPubacks(LaneId id, std::span<const uint16_t> packet_ids) {
   size_t news = 0;
-  for (const uint16_t id : packet_ids) {
-    const uint64_t number = mqtt::PacketIndex(id, done_);
-    if (number >= next_ || at(number).state != State::kInFlight) {
+  Lane& lane = lanes_[id];
+  for (const uint16_t packet_id : packet_ids) {
+    const uint64_t n = mqtt::PacketIndex(packet_id, lane.begin);
+    if (n >= lane.sent) {
       ++unknown_pubacks_;
       continue;
     }
-    at(number).state = State::kDone;
+    const uint64_t number = Window::number(lane, n);
+    Entry& entry = at(number);
+    if (entry.state != State::kInFlight) {
+      ++unknown_pubacks_;
+      continue;
+    }
+    entry.state = State::kDone;
+    --lane.in_flight;
     --in_flight_;
     ++news;
     // The usual case, in order: the number that the next identifier is counted from moves along.
+    if (n == lane.begin) AdvanceLane(&lane);
     if (number == done_) Advance();
   }
   return news;
 }
 
+size_t Window::SetAside(LaneId id, size_t count_max, std::string_view reason, DeadLetters* dead) {
+  size_t count = 0;
+  Lane& lane = lanes_[id];
+  for (uint64_t n = lane.begin; n < lane.end && count < count_max; ++n) {
+    const uint64_t number = Window::number(lane, n);
+    if (at(number).state != State::kWaiting) continue;
+    Bury(number, reason, true, dead);
+    ++count;
+  }
+  SkipSettled(&lane);
+  return count;
+}
+
 void Window::OnDeadLetterKept(uint64_t number) {
   if (number < done_ || number >= next_ || at(number).state != State::kDead) return;
   at(number).state = State::kDone;
+  if (const LaneId lane = at(number).lane; lane != kNoLane) AdvanceLane(&lanes_[lane]);
   Advance();
+}
+
+std::optional<LaneId> Window::holder() const {
+  if (done_ == next_) return std::nullopt;
+  const Entry& first = ring_[done_ & mask_];
+  if (first.state == State::kDead) return std::nullopt;
+  return first.lane;
+}
+
+void Window::AdvanceLane(Lane* lane) {
+  while (lane->begin < lane->end && at(Window::number(*lane, lane->begin)).state == State::kDone) ++lane->begin;
+  lane->sent = std::max(lane->sent, lane->begin);
 }
 
 void Window::Advance() {
   while (done_ < next_ && at(done_).state == State::kDone) {
     Entry& entry = at(done_);
-    bytes_in_flight_ -= entry.record.size();
+    bytes_ -= entry.record.size();
     const Block& block = entry.held->block;
     if (block.epoch == epoch_) moved_[block.priority] = entry.sequence;
     Held& held = *entry.held;
