@@ -7,6 +7,7 @@
 #include "cli/context.h"
 #include "cli/gateway.h"
 #include "cli/output.h"
+#include "lib/rpc/instance_name.h"
 
 namespace holdfast::cli {
 namespace {
@@ -21,8 +22,9 @@ struct HealthOptions {
 int RunHealth(const Context& context, const HealthOptions& health) {
   const auto options = ResolveOptions(context);
   if (!options.ok()) return Fail(context, options.status());
-  const Instance instance{health.service, health.instance,
-                          fmt::format("{}/{}/{}.sock", options->run_dir, health.service, health.instance)};
+  const auto name = rpc::InstanceName(health.instance);
+  if (!name.ok()) return Fail(context, name.status());
+  const Instance instance{health.service, *name, fmt::format("{}/{}/{}.sock", options->run_dir, health.service, *name)};
   const HealthReport report =
       Gateway(options->run_dir).CheckHealth(instance, absl::Seconds(health.timeout_seconds), health.grpc_service);
   if (context.json) {
@@ -46,7 +48,8 @@ void AddHealthCommand(CLI::App* app, Context* context) {
   health->add_option("service", options->service, "store, auth, router or uplink")
       ->required()
       ->check(CLI::IsMember({"store", "auth", "router", "uplink"}));
-  health->add_option("--instance", options->instance, "Instance of the service")->capture_default_str();
+  health->add_option("--instance", options->instance, "Instance of the service; %H is this host's name")
+      ->capture_default_str();
   health->add_option("--grpc-service", options->grpc_service,
                      "One of its gRPC services, such as holdfast.store.v1.Queues");
   health->add_option("--timeout", options->timeout_seconds, "Seconds to wait for the answer")

@@ -3,7 +3,7 @@
 # process under load, everything acknowledged arrives at a mosquitto hub.
 # Promises: P1 (no acknowledged message is lost), P2 (order), here in containers.
 #
-#   compose_test.sh BUILD_DIR
+#   compose_test.sh BUILD_DIR        COMPOSE="docker-compose" chooses between several
 #
 # Exit code 0 passed, 1 failed, 77 skipped (no Docker engine can be had here). Starts an engine of its own if none answers and it is root.
 set -uo pipefail
@@ -81,7 +81,9 @@ start_engine() {
 }
 
 find_compose() {
-  if docker compose version >/dev/null 2>&1; then
+  if [ -n "${COMPOSE:-}" ]; then
+    read -ra compose_command <<<"$COMPOSE"
+  elif docker compose version >/dev/null 2>&1; then
     compose_command=(docker compose)
   elif command -v docker-compose >/dev/null; then
     compose_command=(docker-compose)
@@ -186,6 +188,29 @@ check_confinement() {
   say "confinement holds: read-only root, no capabilities, user 10001, no network for store and auth, keys only with auth"
 }
 
+auths_healthy() {
+  local ids
+  ids=$(compose ps -q auth)
+  [ "$(echo "$ids" | wc -l)" = "$1" ] || return 1
+  for id in $ids; do [ "$(docker inspect -f '{{.State.Health.Status}}' "$id")" = healthy ] || return 1; done
+}
+
+# Two auths: whichever dies, devices are still let in.
+scale_auth() {
+  compose up -d --no-recreate --scale auth=2 >"$work/scale.log" 2>&1 || { tail "$work/scale.log"; fail "up --scale auth=2"; }
+  wait_for 90 "two healthy auths" auths_healthy 2
+  local id
+  for id in $(compose ps -q auth); do
+    docker pause "$id" >/dev/null || fail "pause"
+    publish_until_acknowledged "with-one-of-two-auths-$id"
+    docker unpause "$id" >/dev/null || fail "unpause"
+  done
+  compose up -d --no-recreate --scale auth=1 >"$work/scale.log" 2>&1 || { tail "$work/scale.log"; fail "up --scale auth=1"; }
+  wait_for 90 "one healthy auth" auths_healthy 1
+  publish_until_acknowledged "after-scaling-down"
+  say "auth scaled to two and back; devices got in while either was paused"
+}
+
 main() {
   for tool in mosquitto mosquitto_pub openssl python3; do
     command -v $tool >/dev/null || [ -x /usr/sbin/$tool ] || skip "$tool is not installed"
@@ -193,6 +218,7 @@ main() {
   PATH=$PATH:/usr/sbin
   start_engine
   find_compose
+  say "$("${compose_command[@]}" version | head -1)"
   hub_port=$(free_port)
   mqtts_port=$(free_port)
   write_config
@@ -211,6 +237,8 @@ main() {
   compose run --rm cli status || fail "holdfast status"
 
   for service in store auth router uplink; do kill_and_recover $service; done
+
+  scale_auth
 
   say "docker kill of all four, then up again"
   docker kill $(compose ps -q store auth router uplink) >/dev/null || fail "docker kill"
