@@ -8,6 +8,7 @@
 
 #include "cli/context.h"
 #include "cli/dev_directory.h"
+#include "cli/free_ports.h"
 #include "cli/gateway.h"
 #include "cli/output.h"
 #include "cli/supervisor.h"
@@ -18,6 +19,7 @@ namespace {
 
 constexpr absl::Duration kReadyCallTimeout = absl::Milliseconds(300);
 constexpr size_t kDevicesShown = 10;
+constexpr char kHub[] = "hub";
 
 // The service binaries lie beside this one.
 absl::StatusOr<std::string> OwnDirectory() {
@@ -27,19 +29,28 @@ absl::StatusOr<std::string> OwnDirectory() {
   return self.parent_path().string();
 }
 
+absl::Status CheckProgram(const std::string& path) {
+  if (::access(path.c_str(), X_OK) == 0) return absl::OkStatus();
+  return absl::NotFoundError(fmt::format("{} is missing; the programs of Holdfast belong in one folder", path));
+}
+
+// In the order of their start: the hub, if it is ours, before those who look for it.
 absl::StatusOr<std::vector<ChildSpec>> MakeSpecs(const DevDirectory& d, const std::string& log_level) {
   ASSIGN_OR_RETURN(const std::string bin, OwnDirectory());
   std::vector<ChildSpec> specs;
+  if (d.hub) {
+    ChildSpec spec{.name = kHub, .argv = {bin + "/holdfast-hubsim"}, .environment = {}};
+    spec.argv.insert(spec.argv.end(), d.hub->arguments.begin(), d.hub->arguments.end());
+    RETURN_IF_ERROR(CheckProgram(spec.argv[0]));
+    specs.push_back(std::move(spec));
+  }
   for (const std::string_view service : kServices) {
     ChildSpec spec;
     spec.name = std::string(service);
     spec.argv = {fmt::format("{}/holdfast-{}", bin, service), "--config", d.config_path};
     if (!log_level.empty()) spec.argv.insert(spec.argv.end(), {"--log-level", log_level});
     spec.environment = d.environment;
-    if (::access(spec.argv[0].c_str(), X_OK) != 0) {
-      return absl::NotFoundError(
-          fmt::format("{} is missing; the five programs of Holdfast belong in one folder", spec.argv[0]));
-    }
+    RETURN_IF_ERROR(CheckProgram(spec.argv[0]));
     specs.push_back(std::move(spec));
   }
   return specs;
@@ -50,14 +61,21 @@ nlohmann::json DevJson(const DevDirectory& d, const nlohmann::json& pids) {
   for (const DevDevice& device : d.devices) {
     devices.push_back({{"id", device.id}, {"key", device.key}, {"connection_string", ConnectionString(d, device)}});
   }
-  return {{"mqtt_port", d.mqtt_port},
-          {"mqtts_port", d.mqtts_port},
-          {"ca_file", d.ca_file},
-          {"run_dir", d.run_dir},
-          {"data_dir", d.data_dir},
-          {"hub_hostname", d.hub_hostname},
-          {"pids", pids},
-          {"devices", std::move(devices)}};
+  nlohmann::json result = {{"mqtt_port", d.mqtt_port},
+                           {"mqtts_port", d.mqtts_port},
+                           {"ca_file", d.ca_file},
+                           {"run_dir", d.run_dir},
+                           {"data_dir", d.data_dir},
+                           {"hub_hostname", d.hub_hostname},
+                           {"pids", pids},
+                           {"devices", std::move(devices)}};
+  if (d.hub) {
+    result["hub_mqtts_port"] = d.hub->mqtts_port;
+    result["hub_rest_url"] = d.hub->rest_url;
+    result["hub_control_url"] = d.hub->control_url;
+    result["service_connection_string"] = d.hub->service_connection_string;
+  }
+  return result;
 }
 
 void PrintPeople(const DevDirectory& d, const std::optional<std::string>& upstream) {
@@ -65,6 +83,10 @@ void PrintPeople(const DevDirectory& d, const std::optional<std::string>& upstre
   fmt::print("  MQTT over TLS   {}:{}   trust {}\n", d.hostname, d.mqtts_port, d.ca_file);
   fmt::print("  plain MQTT      127.0.0.1:{}   (this machine only)\n", d.mqtt_port);
   if (upstream) fmt::print("  upstream        {}\n", *upstream);
+  if (d.hub) {
+    fmt::print("  simulated hub   MQTT over TLS on {}, REST {}\n", d.hub->mqtts_port, d.hub->rest_url);
+    fmt::print("  what it got     {}/events\n", d.hub->control_url);
+  }
   fmt::print("  sockets         export HOLDFAST_RUN_DIR={}\n\n", d.run_dir);
   for (size_t i = 0; i < d.devices.size() && i < kDevicesShown; ++i)
     fmt::print("  {}\n", ConnectionString(d, d.devices[i]));
@@ -86,7 +108,8 @@ int RunDev(const Context& context, const DevOptions& options) {
   nlohmann::json pids = nlohmann::json::object();
   Supervisor supervisor(
       {}, *std::move(specs),
-      [&gateway](const std::string& name) {
+      [&](const std::string& name) {
+        if (name == kHub) return PortAnswers(directory->hub->control_port);
         const Instance instance{name, "0", fmt::format("{}/{}/0.sock", gateway.run_dir(), name)};
         return gateway.CheckHealth(instance, kReadyCallTimeout).health == Health::kServing;
       },
@@ -117,6 +140,9 @@ void AddDevCommand(CLI::App* app, Context* context) {
   dev->add_option("--dir", options->dir, "Folder for everything; made if missing, used again at the next start")
       ->required();
   dev->add_option("--upstream", options->upstream, "The hub: mqtt://HOST:PORT [none: messages are held]");
+  dev->add_option("--hub", options->hub, "iothub: start a simulated hub, and take identities from it")
+      ->check(CLI::IsMember({"iothub"}))
+      ->excludes("--upstream");
   dev->add_option("--devices", options->devices, "Devices dev1…devN, made where missing")
       ->check(CLI::Range(1, kDevicesMax))
       ->capture_default_str();
@@ -129,6 +155,7 @@ void AddDevCommand(CLI::App* app, Context* context) {
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}));
   dev->footer(
       "Examples:\n  holdfast dev --dir ./gw\n  holdfast dev --dir ./gw --upstream mqtt://localhost:1883 --devices 20\n"
+      "  holdfast dev --dir ./gw --hub iothub\n"
       "  holdfast dev --dir ./gw --json 2>gw.log | jq -r '.devices[0].connection_string'");
   dev->callback([context, options] { context->run = [context, options] { return RunDev(*context, *options); }; });
 }

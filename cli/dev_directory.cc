@@ -2,9 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <netinet/in.h>
 #include <sys/file.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -15,7 +13,9 @@
 #include <functional>
 
 #include "absl/time/clock.h"
+#include "cli/dev_hub.h"
 #include "cli/dev_identities.h"
+#include "cli/free_ports.h"
 #include "lib/base/status.h"
 #include "lib/config/config.h"
 #include "lib/pki/certificate_files.h"
@@ -73,26 +73,6 @@ absl::StatusOr<std::string> MakeRunDirectory(const std::string& dir) {
   RETURN_IF_ERROR(MakePrivateDirectory(short_dir));
   fmt::print(stderr, "dev    | {} is too long a path for Unix sockets; they are in {}\n", run_dir, short_dir);
   return short_dir;
-}
-
-// Ports that are free on loopback now, all different.
-absl::StatusOr<std::vector<uint16_t>> FreePorts(size_t count) {
-  std::vector<UniqueFd> held;
-  std::vector<uint16_t> ports;
-  for (size_t i = 0; i < count; ++i) {
-    UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_ANY);
-    socklen_t size = sizeof address;
-    if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-        ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-      return ErrnoStatus(errno, "can't find a free port");
-    }
-    ports.push_back(ntohs(address.sin_port));
-    held.push_back(std::move(fd));
-  }
-  return ports;
 }
 
 std::string TomlString(std::string_view text) {
@@ -185,7 +165,14 @@ absl::StatusOr<DevDirectory> PrepareDevDirectory(const DevOptions& options) {
   const std::string secrets = d.data_dir + "/secrets";
   RETURN_IF_ERROR(pki::InitCertificates(secrets, d.hostname, absl::Now()).status());
   d.ca_file = secrets + "/" + pki::kRootCaFile;
-  ASSIGN_OR_RETURN(d.devices, ProvideDevices(d.dir + "/identities.toml", options.devices));
+  if (options.hub.empty()) {
+    ASSIGN_OR_RETURN(d.devices, ProvideDevices(d.dir + "/identities.toml", options.devices));
+    return d;
+  }
+  ASSIGN_OR_RETURN(DevHub hub, PrepareDevHub(d.dir + "/hub", d.hub_hostname, options.devices));
+  d.devices = hub.devices;
+  d.environment.insert(d.environment.end(), hub.environment.begin(), hub.environment.end());
+  d.hub = std::move(hub);
   return d;
 }
 

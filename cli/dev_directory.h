@@ -3,6 +3,7 @@
 //
 //   DIR/holdfast.toml     written once; yours to edit
 //   DIR/identities.toml   devices dev1… with random keys; kept, extended when more are asked for; 0600
+//   DIR/hub/              with --hub iothub: the simulated hub's registry, certificates and ports (dev_hub.h)
 //   DIR/dev.json          what `dev --json` prints, kept up to date with the processes' ids; 0600
 //   DIR/dev.lock          held while `holdfast dev` runs
 //   DIR/data/             data_dir: the store's database, auth's keys and the CAs (data/secrets)
@@ -16,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "cli/dev_hub.h"
 #include "lib/base/unique_fd.h"
 
 namespace holdfast::cli {
@@ -25,16 +27,12 @@ inline constexpr int kDevicesMax = 10'000;
 struct DevOptions {
   std::string dir;
   std::optional<std::string> upstream;  // mqtt://HOST:PORT
+  std::string hub;                      // "iothub": a simulated one, instead of identities.toml and `upstream`
   std::optional<std::string> hostname;
   std::optional<uint16_t> mqtt_port;
   std::optional<uint16_t> mqtts_port;
   int devices = 1;
   std::string log_level;  // Empty: the configuration's.
-};
-
-struct DevDevice {
-  std::string id;
-  std::string key;  // base64
 };
 
 struct DevDirectory {
@@ -48,7 +46,8 @@ struct DevDirectory {
   std::string hub_hostname;
   uint16_t mqtt_port = 0;
   uint16_t mqtts_port = 0;
-  std::vector<DevDevice> devices;  // all of identities.toml that have a symmetric key
+  std::vector<DevDevice> devices;  // all that have a symmetric key
+  std::optional<DevHub> hub;
   // What the services get besides the file: HOLDFAST_… that this run's options set.
   std::vector<std::string> environment;
 };

@@ -1,13 +1,12 @@
 #include "cli/dev_identities.h"
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
-#include <openssl/rand.h>
 
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "cli/dev_directory.h"
 #include "lib/base/status.h"
 #include "lib/base/string_map.h"
 
@@ -17,18 +16,8 @@
 namespace holdfast::cli {
 namespace {
 
-constexpr int kKeyBytes = 32;
 constexpr char kHeader[] =
     "# The devices of this gateway, written by `holdfast dev`; yours to edit. Auth takes changes when it starts.\n";
-
-absl::StatusOr<std::string> RandomKey() {
-  unsigned char bytes[kKeyBytes];
-  if (RAND_bytes(bytes, sizeof bytes) != 1) return absl::InternalError("the system gives no random numbers");
-  unsigned char text[4 * ((kKeyBytes + 2) / 3) + 1];
-  const int length = EVP_EncodeBlock(text, bytes, sizeof bytes);
-  OPENSSL_cleanse(bytes, sizeof bytes);
-  return std::string(reinterpret_cast<const char*>(text), static_cast<size_t>(length));
-}
 
 absl::StatusOr<std::string> ReadText(const std::string& path) {
   std::error_code error;
@@ -72,7 +61,7 @@ absl::StatusOr<std::vector<DevDevice>> ProvideDevices(const std::string& path, i
   for (int i = 1; i <= count; ++i) {
     const std::string id = fmt::format("dev{}", i);
     if (found.ids.contains(id)) continue;
-    ASSIGN_OR_RETURN(const std::string key, RandomKey());
+    ASSIGN_OR_RETURN(const std::string key, NewDeviceKey());
     text += fmt::format("\n[[identity]]\ndevice_id = \"{}\"\nprimary_key = \"{}\"\n", id, key);
     found.devices.push_back({id, key});
     changed = true;

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "cli/dev_directory.h"
+#include "cli/dev_device.h"
 
 namespace holdfast::cli {
 
