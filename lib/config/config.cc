@@ -179,6 +179,10 @@ void ConfigSection::Read(std::string_view key, std::vector<std::string>* value) 
   }
 }
 
+bool ConfigSection::Has(std::string_view key) const {
+  return FromEnvironment(name_, key).has_value() || file_.parsed_->Find(name_, key) != nullptr;
+}
+
 absl::Status ConfigSection::Finish() {
   if (!error_.ok()) return error_;
   const toml::table* table = file_.parsed_->table[name_].as_table();
@@ -197,6 +201,7 @@ absl::StatusOr<GatewayOptions> ReadGatewayOptions(const ConfigFile& file) {
   gateway.Read("hostname", &options.hostname);
   gateway.Read("alternative_names", &options.alternative_names);
   gateway.Read("hub_hostname", &options.hub_hostname);
+  options.is_hub_hostname_given = gateway.Has("hub_hostname");
   gateway.Read("run_dir", &options.run_dir);
   gateway.Read("data_dir", &options.data_dir);
   // Every tool that finds the sockets honours this one name.

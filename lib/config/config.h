@@ -52,6 +52,9 @@ class ConfigSection {
   // An array of strings; in the environment separated by commas.
   void Read(std::string_view key, std::vector<std::string>* value);
 
+  // True if the file or the environment gives the key.
+  bool Has(std::string_view key) const;
+
   // INVALID_ARGUMENT for the first bad value, or for a key that no Read named.
   absl::Status Finish();
 
@@ -73,6 +76,7 @@ struct GatewayOptions {
   std::vector<std::string> alternative_names;
   // The hub's host name, as clients write it into user name and token.
   std::string hub_hostname = "holdfast.local";
+  bool is_hub_hostname_given = false;
   // Sockets: <run_dir>/<service>/<instance>.sock.
   std::string run_dir = "/run/holdfast";
   // Data: <data_dir>/store, and <data_dir>/secrets with auth's keys.

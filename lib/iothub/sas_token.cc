@@ -42,6 +42,16 @@ std::optional<std::string> UrlDecode(std::string_view text, Plus plus) {
   return out;
 }
 
+// All but the unreserved characters of RFC 3986.
+std::string UrlEncode(std::string_view text) {
+  std::string out;
+  for (const unsigned char c : text) {
+    const bool is_unreserved = absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.' || c == '~';
+    is_unreserved ? out.push_back(static_cast<char>(c)) : (void)out.append(fmt::format("%{:02X}", c));
+  }
+  return out;
+}
+
 std::vector<std::string_view> Split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
   while (true) {
@@ -145,6 +155,18 @@ bool NamesId(std::string_view part, std::string_view id) {
   if (EqualsIgnoreCase(part, id)) return true;
   const std::optional<std::string> decoded = UrlDecode(part, Plus::kLiteral);
   return decoded && EqualsIgnoreCase(*decoded, id);
+}
+
+std::string MakeSasToken(std::string_view resource, std::string_view key, absl::Time expiry) {
+  const std::string encoded = UrlEncode(resource);
+  const int64_t seconds = absl::ToUnixSeconds(expiry);
+  const std::string signed_text = fmt::format("{}\n{}", encoded, seconds);
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+       reinterpret_cast<const unsigned char*>(signed_text.data()), signed_text.size(), digest, &size);
+  const std::string signature = absl::Base64Escape(absl::string_view(reinterpret_cast<const char*>(digest), size));
+  return fmt::format("SharedAccessSignature sr={}&sig={}&se={}", encoded, UrlEncode(signature), seconds);
 }
 
 bool IsSignedWith(const SasToken& token, std::string_view key) {

@@ -48,6 +48,9 @@ bool EqualsIgnoreCase(std::string_view a, std::string_view b);
 // True if `key` (decoded) made the token's signature. Compares in constant time.
 bool IsSignedWith(const SasToken& token, std::string_view key);
 
+// A token for `resource` (not encoded yet), signed with `key` (decoded); ends at `expiry`, in whole seconds.
+std::string MakeSasToken(std::string_view resource, std::string_view key, absl::Time expiry);
+
 inline bool IsExpired(const SasToken& token, absl::Time now) {
   return token.expiry + kClockSkew < now;
 }

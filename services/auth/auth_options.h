@@ -10,6 +10,7 @@ namespace holdfast::auth {
 // The section [auth] of holdfast.toml; see README.md. Paths that are not given lie in <gateway.data_dir>/secrets.
 struct AuthOptions {
   std::string identities_file;
+  std::string hub_connection_string_file;
   std::string sealing_key_file;
   std::string device_ca_cert_file;
   std::string device_ca_key_file;

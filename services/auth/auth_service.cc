@@ -5,12 +5,16 @@
 #include "lib/base/log.h"
 #include "lib/base/status.h"
 #include "lib/rpc/status.h"
+#include "services/auth/identity_upload.h"
 #include "services/auth/identity_watch.h"
 
 namespace holdfast::auth {
 namespace {
 
 constexpr size_t kCsrBytesMax = 64 << 10;
+constexpr absl::Duration kTokenLifetimeMin = absl::Minutes(1);
+constexpr absl::Duration kTokenLifetime = absl::Hours(1);
+constexpr absl::Duration kTokenLifetimeMax = absl::Hours(24);
 
 grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext* context, const absl::Status& status) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
@@ -117,9 +121,53 @@ grpc::ServerWriteReactor<v1::WatchIdentitiesResponse>* IdentitiesService::WatchI
   return IdentityWatch::Start(cache_, is_stopping_);
 }
 
+grpc::ServerUnaryReactor* IdentitiesService::GetSyncRecipient(grpc::CallbackServerContext* context,
+                                                              const v1::GetSyncRecipientRequest*,
+                                                              v1::GetSyncRecipientResponse* response) {
+  response->set_certificate_pem(recipient_.Pem());
+  return Finish(context, absl::OkStatus());
+}
+
+grpc::ServerReadReactor<v1::SyncIdentitiesRequest>* IdentitiesService::SyncIdentities(
+    grpc::CallbackServerContext*, v1::SyncIdentitiesResponse* response) {
+  return IdentityUpload::Start(recipient_, sync_, uploads_, response);
+}
+
 void IdentitiesService::Stop() {
   is_stopping_ = true;
   cache_.Notify();
+}
+
+grpc::ServerUnaryReactor* TokensService::SignToken(grpc::CallbackServerContext* context,
+                                                   const v1::SignTokenRequest* request,
+                                                   v1::SignTokenResponse* response) {
+  return Finish(context, Sign(*request, response));
+}
+
+absl::Status TokensService::Sign(const v1::SignTokenRequest& request, v1::SignTokenResponse* response) {
+  absl::Duration valid_for = kTokenLifetime;
+  if (request.has_valid_for()) {
+    valid_for = absl::Seconds(request.valid_for().seconds()) + absl::Nanoseconds(request.valid_for().nanos());
+    if (valid_for < kTokenLifetimeMin || valid_for > kTokenLifetimeMax) {
+      return absl::InvalidArgumentError(fmt::format("valid_for must be from {} to {}",
+                                                    absl::FormatDuration(kTokenLifetimeMin),
+                                                    absl::FormatDuration(kTokenLifetimeMax)));
+    }
+  }
+  const auto hub = hub_.Get();
+  if (hub == nullptr) {
+    if (cache_.Get().state == IdentityCache::State::kNotLoaded) return NotLoaded();
+    return absl::FailedPreconditionError(
+        "this gateway has no identity of its own at a hub; set [auth] hub_connection_string_file");
+  }
+  const absl::Time expiry = absl::FromUnixSeconds(absl::ToUnixSeconds(trusted_clock_.Now() + valid_for));
+  response->set_token(SignHubToken(*hub, expiry));
+  ToProto(expiry, response->mutable_expires_at());
+  response->set_device_id(hub->device_id);
+  response->set_module_id(hub->module_id);
+  response->set_hub_hostname(hub->hub_hostname);
+  response->set_gateway_hostname(hub->gateway_hostname);
+  return absl::OkStatus();
 }
 
 grpc::ServerUnaryReactor* CertificatesService::IssueServerCertificate(grpc::CallbackServerContext* context,

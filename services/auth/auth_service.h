@@ -9,12 +9,15 @@
 #include "services/auth/authenticator.h"
 #include "services/auth/certificate_issuer.h"
 #include "services/auth/failure_log.h"
+#include "services/auth/hub_credential.h"
 #include "services/auth/identity_cache.h"
+#include "services/auth/identity_sync.h"
+#include "services/auth/sync_recipient.h"
 #include "services/auth/trusted_clock.h"
 
 namespace holdfast::auth {
 
-// The three gRPC services of auth: check arguments, ask the classes behind them, translate. References outlive them.
+// The gRPC services of auth: check arguments, ask the classes behind them, translate. References outlive them.
 // Thread-safe.
 
 class AuthenticationService final : public v1::Authentication::CallbackService {
@@ -40,7 +43,8 @@ class AuthenticationService final : public v1::Authentication::CallbackService {
 
 class IdentitiesService final : public v1::Identities::CallbackService {
  public:
-  explicit IdentitiesService(IdentityCache& cache) : cache_(cache) {}
+  IdentitiesService(IdentityCache& cache, IdentitySync& sync, const SyncRecipient& recipient)
+      : cache_(cache), sync_(sync), recipient_(recipient) {}
 
   grpc::ServerUnaryReactor* ListIdentities(grpc::CallbackServerContext* context,
                                            const v1::ListIdentitiesRequest* request,
@@ -48,12 +52,37 @@ class IdentitiesService final : public v1::Identities::CallbackService {
   grpc::ServerWriteReactor<v1::WatchIdentitiesResponse>* WatchIdentities(
       grpc::CallbackServerContext* context, const v1::WatchIdentitiesRequest* request) override;
 
+  grpc::ServerUnaryReactor* GetSyncRecipient(grpc::CallbackServerContext* context,
+                                             const v1::GetSyncRecipientRequest* request,
+                                             v1::GetSyncRecipientResponse* response) override;
+  grpc::ServerReadReactor<v1::SyncIdentitiesRequest>* SyncIdentities(grpc::CallbackServerContext* context,
+                                                                     v1::SyncIdentitiesResponse* response) override;
+
   // Ends every watch with UNAVAILABLE, so that the server can stop.
   void Stop();
 
  private:
   IdentityCache& cache_;
+  IdentitySync& sync_;
+  const SyncRecipient& recipient_;
   std::atomic<bool> is_stopping_ = false;
+  std::atomic<int> uploads_ = 0;
+};
+
+class TokensService final : public v1::Tokens::CallbackService {
+ public:
+  TokensService(const IdentityCache& cache, const HubIdentity& hub, const TrustedClock& trusted_clock)
+      : cache_(cache), hub_(hub), trusted_clock_(trusted_clock) {}
+
+  grpc::ServerUnaryReactor* SignToken(grpc::CallbackServerContext* context, const v1::SignTokenRequest* request,
+                                      v1::SignTokenResponse* response) override;
+
+ private:
+  absl::Status Sign(const v1::SignTokenRequest& request, v1::SignTokenResponse* response);
+
+  const IdentityCache& cache_;
+  const HubIdentity& hub_;
+  const TrustedClock& trusted_clock_;
 };
 
 class CertificatesService final : public v1::Certificates::CallbackService {

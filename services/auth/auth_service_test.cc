@@ -74,7 +74,12 @@ class AuthServiceTest : public ::testing::Test {
                              .names = {"gw.example"}},
                             trusted_};
   AuthenticationService authentication_{authenticator_, cache_, trusted_, clock_, *metrics_};
-  IdentitiesService identities_{cache_};
+  rpc::Channels store_{dir_.path(), "store"};
+  IdentityRepository repository_{store_};
+  HubIdentity hub_;
+  IdentitySync sync_{{}, std::nullopt, repository_, cache_, hub_, trusted_, clock_, *metrics_, {}};  // never started
+  SyncRecipient recipient_ = *SyncRecipient::Create(clock_.WallNow());
+  IdentitiesService identities_{cache_, sync_, recipient_};
   CertificatesService certificates_{issuer_, *metrics_};
   std::unique_ptr<rpc::Server> server_ = *rpc::Server::Create({.run_dir = dir_.path(), .service = "auth"},
                                                               {&authentication_, &identities_, &certificates_});

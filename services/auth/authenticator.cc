@@ -42,11 +42,21 @@ Verdict Authenticator::Judge(const Claim& claim, const IdentityMap& identities, 
       return Deny(Response::REASON_IDENTITY_DISABLED, fmt::format("{}: its device is disabled", id));
     }
   }
+  const bool has_key =
+      identity.credential == Credential::kSas || (parent != nullptr && parent->credential == Credential::kSas);
+  if (!claim.password.empty() && !has_key) {
+    return Deny(Response::REASON_CREDENTIAL_KIND, fmt::format("{} has no key, and showed a token", id));
+  }
   if (!claim.password.empty()) return JudgeToken(claim, identity, parent, now);
   if (claim.has_certificate) {
     return Deny(Response::REASON_CREDENTIAL_KIND, fmt::format("{} has keys and showed a certificate only", id));
   }
   return Deny(Response::REASON_NO_CREDENTIAL, fmt::format("{} sent neither a password nor a certificate", id));
+}
+
+std::string Authenticator::HubHostname() const {
+  const auto credential = hub_ == nullptr ? nullptr : hub_->Get();
+  return credential == nullptr ? hub_hostname_ : credential->hub_hostname;
 }
 
 Verdict Authenticator::JudgeToken(const Claim& claim, const Identity& identity, const Identity* parent,
@@ -63,15 +73,15 @@ Verdict Authenticator::JudgeToken(const Claim& claim, const Identity& identity, 
   const auto audience = iothub::ParseAudience(token->resource);
   if (!audience.ok())
     return Deny(Response::REASON_WRONG_AUDIENCE, fmt::format("{}: {}", id, Message(audience.status())));
-  const bool host_ok = iothub::EqualsIgnoreCase(audience->host, hub_hostname_) ||
-                       iothub::EqualsIgnoreCase(audience->host, gateway_hostname_);
+  const std::string hub = HubHostname();
+  const bool host_ok =
+      iothub::EqualsIgnoreCase(audience->host, hub) || iothub::EqualsIgnoreCase(audience->host, gateway_hostname_);
   const bool is_for_device = audience->module_id.empty();
   const bool ids_ok = iothub::NamesId(audience->device_id, identity.device_id) &&
                       (is_for_device || iothub::NamesId(audience->module_id, identity.module_id));
   if (!host_ok || !ids_ok) {
-    return Deny(Response::REASON_WRONG_AUDIENCE,
-                fmt::format("{}: its token is for {}; accepted: {} or {}", id, Printable(token->resource),
-                            hub_hostname_, gateway_hostname_));
+    return Deny(Response::REASON_WRONG_AUDIENCE, fmt::format("{}: its token is for {}; accepted: {} or {}", id,
+                                                             Printable(token->resource), hub, gateway_hostname_));
   }
   // The device's own token carries a module too, so the keys to try follow from the audience.
   const bool own_keys = is_for_device == identity.module_id.empty();

@@ -5,6 +5,7 @@
 
 #include "absl/time/time.h"
 #include "holdfast/auth/v1/auth.pb.h"
+#include "services/auth/hub_credential.h"
 #include "services/auth/identity.h"
 
 namespace holdfast::auth {
@@ -30,16 +31,19 @@ struct Verdict {
 // for the device; a device never by a module's. Immutable, thread-safe.
 class Authenticator {
  public:
-  Authenticator(std::string hub_hostname, std::string gateway_hostname)
-      : hub_hostname_(std::move(hub_hostname)), gateway_hostname_(std::move(gateway_hostname)) {}
+  // `hub`: if not null, the hub that it names counts instead of `hub_hostname` once it is known; outlives it.
+  Authenticator(std::string hub_hostname, std::string gateway_hostname, const HubIdentity* hub = nullptr)
+      : hub_hostname_(std::move(hub_hostname)), gateway_hostname_(std::move(gateway_hostname)), hub_(hub) {}
 
   Verdict Judge(const Claim& claim, const IdentityMap& identities, absl::Time now) const;
 
  private:
+  std::string HubHostname() const;
   Verdict JudgeToken(const Claim& claim, const Identity& identity, const Identity* parent, absl::Time now) const;
 
   const std::string hub_hostname_;
   const std::string gateway_hostname_;
+  const HubIdentity* const hub_;
 };
 
 }  // namespace holdfast::auth

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -16,6 +17,7 @@ namespace {
 namespace v1 = store::v1;
 
 constexpr char kMetaKey[] = "auth/meta";
+constexpr char kHubKey[] = "auth/hub";
 constexpr char kClockKey[] = "auth/clock";
 constexpr char kIdentityPrefix[] = "auth/identity/";
 constexpr uint64_t kFixedVersion = 0;  // of records that have one key for ever
@@ -74,6 +76,47 @@ absl::Status Explain(const absl::Status& status, std::string_view what) {
   return Annotate(status, fmt::format("{} in the store", what));
 }
 
+absl::Status AddPut(const Sealing& sealing, const IdentitySet& set, const std::string& id, const Identity& identity,
+                    v1::WriteRequest* request) {
+  v1::PutRequest* put = request->add_puts();
+  put->set_key(set.about.prefix + id);
+  ASSIGN_OR_RETURN(*put->mutable_value(), sealing.Seal(put->key(), set.about.sealed_version, ToText(identity)));
+  return absl::OkStatus();
+}
+
+absl::Status AddMeta(const Sealing& sealing, const IdentitySet& set, uint64_t expected_revision,
+                     v1::WriteRequest* request) {
+  v1::PutRequest* meta = request->add_puts();
+  meta->set_key(kMetaKey);
+  meta->set_expected_revision(expected_revision);
+  ASSIGN_OR_RETURN(*meta->mutable_value(), sealing.Seal(kMetaKey, kFixedVersion, ToText(set.about)));
+  return absl::OkStatus();
+}
+
+// What turns the records of `from` into those of `to`, under the same prefix. Nothing if that is more than one write.
+absl::StatusOr<std::optional<v1::WriteRequest>> WriteOfDifference(const Sealing& sealing, const IdentitySet& to,
+                                                                  const IdentitySet& from) {
+  v1::WriteRequest request;
+  size_t bytes = 0;
+  const auto fits = [&request, &bytes] {
+    return request.puts_size() + request.deletes_size() < static_cast<int>(IdentityRepository::kWritePartsMax) &&
+           bytes < kWriteBytesMax;
+  };
+  for (const auto& [id, identity] : to.identities) {
+    const auto old = from.identities.find(id);
+    if (old != from.identities.end() && old->second.version == identity.version) continue;
+    if (!fits()) return std::nullopt;
+    RETURN_IF_ERROR(AddPut(sealing, to, id, identity, &request));
+    bytes += request.puts(request.puts_size() - 1).ByteSizeLong();
+  }
+  for (const auto& [id, identity] : from.identities) {
+    if (to.identities.contains(id)) continue;
+    if (!fits()) return std::nullopt;
+    request.add_deletes()->set_key(from.about.prefix + id);
+  }
+  return std::optional<v1::WriteRequest>(std::move(request));
+}
+
 }  // namespace
 
 absl::StatusOr<bool> IdentityRepository::HasSealedRecords() {
@@ -108,7 +151,7 @@ absl::StatusOr<std::shared_ptr<const IdentitySet>> IdentityRepository::Load(cons
 absl::Status IdentityRepository::LoadRecords(const Sealing& sealing, IdentitySet* set) {
   absl::Status wrong_key;
   RETURN_IF_ERROR(ForEach(store_, set->about.prefix, kPageEntries, [&](const v1::Entry& entry) {
-    const auto text = sealing.Open(entry.key(), set->about.generation, entry.value());
+    const auto text = sealing.Open(entry.key(), set->about.sealed_version, entry.value());
     if (absl::IsFailedPrecondition(text.status())) wrong_key = Explain(text.status(), "an identity");
     auto identity = text.ok() ? ParseIdentity(*text) : absl::StatusOr<Identity>(text.status());
     if (identity.ok()) {
@@ -127,15 +170,14 @@ absl::Status IdentityRepository::LoadRecords(const Sealing& sealing, IdentitySet
 
 absl::StatusOr<std::shared_ptr<const IdentitySet>> IdentityRepository::Replace(const Sealing& sealing,
                                                                                IdentityMap identities,
-                                                                               const std::string& source_hash,
-                                                                               absl::Time now,
+                                                                               const SetOrigin& origin,
                                                                                const IdentitySet* current) {
   auto set = std::make_shared<IdentitySet>();
   set->about.generation = current == nullptr ? 1 : current->about.generation + 1;
-  set->about.prefix = NewPrefix(set->about.generation);
   set->about.count = identities.size();
-  set->about.source_hash = source_hash;
-  set->about.synced_at = now;
+  set->about.source = origin.source;
+  set->about.source_hash = origin.source_hash;
+  set->about.synced_at = origin.synced_at;
   for (auto& [id, identity] : identities) {
     identity.version = set->about.generation;
     if (current == nullptr) continue;
@@ -143,29 +185,39 @@ absl::StatusOr<std::shared_ptr<const IdentitySet>> IdentityRepository::Replace(c
     if (old != current->identities.end() && old->second.SameContent(identity)) identity.version = old->second.version;
   }
   set->identities = std::move(identities);
-  ASSIGN_OR_RETURN(set->revision, WriteRecords(sealing, *set, current == nullptr ? 0 : current->revision));
+  const uint64_t expected_revision = current == nullptr ? 0 : current->revision;
+  // A set with damaged records has to be written whole.
+  if (current != nullptr && current->damaged == 0) {
+    set->about.prefix = current->about.prefix;
+    set->about.sealed_version = current->about.sealed_version;
+    ASSIGN_OR_RETURN(std::optional<v1::WriteRequest> write, WriteOfDifference(sealing, *set, *current));
+    if (write) {
+      RETURN_IF_ERROR(AddMeta(sealing, *set, expected_revision, &*write));
+      ASSIGN_OR_RETURN(const v1::WriteResponse response, Call(store_, &v1::KeyValue::Stub::Write, *write));
+      set->revision = response.revision();
+      return set;
+    }
+  }
+  set->about.prefix = NewPrefix(set->about.generation);
+  set->about.sealed_version = set->about.generation;
+  ASSIGN_OR_RETURN(set->revision, WriteAll(sealing, *set, expected_revision));
   DeleteOtherGenerations(set->about.prefix);
   return set;
 }
 
-absl::StatusOr<uint64_t> IdentityRepository::WriteRecords(const Sealing& sealing, const IdentitySet& set,
-                                                          uint64_t expected_revision) {
+absl::StatusOr<uint64_t> IdentityRepository::WriteAll(const Sealing& sealing, const IdentitySet& set,
+                                                      uint64_t expected_revision) {
   v1::WriteRequest request;
   size_t bytes = 0;
   for (const auto& [id, identity] : set.identities) {
-    v1::PutRequest* put = request.add_puts();
-    put->set_key(set.about.prefix + id);
-    ASSIGN_OR_RETURN(*put->mutable_value(), sealing.Seal(put->key(), set.about.generation, ToText(identity)));
-    bytes += put->ByteSizeLong();
+    RETURN_IF_ERROR(AddPut(sealing, set, id, identity, &request));
+    bytes += request.puts(request.puts_size() - 1).ByteSizeLong();
     if (static_cast<size_t>(request.puts_size()) < kWritePartsMax && bytes < kWriteBytesMax) continue;
     RETURN_IF_ERROR(Call(store_, &v1::KeyValue::Stub::Write, request).status());
     request.Clear();
     bytes = 0;
   }
-  v1::PutRequest* meta = request.add_puts();
-  meta->set_key(kMetaKey);
-  meta->set_expected_revision(expected_revision);
-  ASSIGN_OR_RETURN(*meta->mutable_value(), sealing.Seal(kMetaKey, kFixedVersion, ToText(set.about)));
+  RETURN_IF_ERROR(AddMeta(sealing, set, expected_revision, &request));
   ASSIGN_OR_RETURN(const v1::WriteResponse response, Call(store_, &v1::KeyValue::Stub::Write, request));
   return response.revision();
 }
@@ -199,18 +251,36 @@ absl::Status IdentityRepository::Watch(grpc::ClientContext* context, uint64_t fr
   return rpc::FromGrpc(stream->Finish());
 }
 
+absl::StatusOr<std::string> IdentityRepository::Load(const Sealing& sealing, const char* key, std::string_view what) {
+  ASSIGN_OR_RETURN(const v1::Entry entry, Get(store_, key));
+  auto text = sealing.Open(key, kFixedVersion, entry.value());
+  if (!text.ok()) return Explain(text.status(), what);
+  return text;
+}
+
+absl::Status IdentityRepository::Save(const Sealing& sealing, const char* key, std::string_view text) {
+  v1::PutRequest request;
+  request.set_key(key);
+  ASSIGN_OR_RETURN(*request.mutable_value(), sealing.Seal(key, kFixedVersion, text));
+  return Call(store_, &v1::KeyValue::Stub::Put, request).status();
+}
+
+absl::StatusOr<HubCredential> IdentityRepository::LoadHub(const Sealing& sealing) {
+  ASSIGN_OR_RETURN(const std::string text, Load(sealing, kHubKey, "the gateway's own credential"));
+  return ParseHubCredential(text);
+}
+
+absl::Status IdentityRepository::SaveHub(const Sealing& sealing, const HubCredential& credential) {
+  return Save(sealing, kHubKey, ToText(credential));
+}
+
 absl::StatusOr<TrustedClock::Marks> IdentityRepository::LoadMarks(const Sealing& sealing) {
-  ASSIGN_OR_RETURN(const v1::Entry entry, Get(store_, kClockKey));
-  const auto text = sealing.Open(kClockKey, kFixedVersion, entry.value());
-  if (!text.ok()) return Explain(text.status(), "the last known time");
-  return ParseMarks(*text);
+  ASSIGN_OR_RETURN(const std::string text, Load(sealing, kClockKey, "the last known time"));
+  return ParseMarks(text);
 }
 
 absl::Status IdentityRepository::SaveMarks(const Sealing& sealing, const TrustedClock::Marks& marks) {
-  v1::PutRequest request;
-  request.set_key(kClockKey);
-  ASSIGN_OR_RETURN(*request.mutable_value(), sealing.Seal(kClockKey, kFixedVersion, ToText(marks)));
-  return Call(store_, &v1::KeyValue::Stub::Put, request).status();
+  return Save(sealing, kClockKey, ToText(marks));
 }
 
 }  // namespace holdfast::auth

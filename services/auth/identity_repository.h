@@ -25,14 +25,23 @@ struct IdentitySet {
   uint64_t revision = 0;  // the store's revision of the key that names this set
 };
 
+// Where a set comes from.
+struct SetOrigin {
+  std::string source;       // kFileSource, or SourceOf() a hub credential
+  std::string source_hash;  // of the provisioning file
+  absl::Time synced_at;     // when the whole of it was last taken from there
+};
+
 // The identities in store's key-value space, sealed:
 //
-//   auth/meta                            SetRecord: which generation is in force
+//   auth/meta                            SetRecord: which records are in force
 //   auth/identity/<generation>/<id>      one Identity each
+//   auth/hub                             HubCredential
 //   auth/clock                           TrustedClock::Marks
 //
-// A set is replaced by writing all its records under a new generation and then auth/meta, by compare-and-set, in the
-// last of the writes: a reader sees the old set or the new one. Every call waits for the store, at most kCallTimeout a
+// A set is replaced by one atomic write of what differs and of auth/meta, if that fits into one write. Otherwise all
+// its records are written under a new prefix and then auth/meta in the last of the writes. Each time auth/meta goes by
+// compare-and-set, so a reader sees the old set or the new one. Every call waits for the store, at most kCallTimeout a
 // request. Errors of the store come through (UNAVAILABLE, DEADLINE_EXCEEDED: try again). Thread-safe.
 class IdentityRepository {
  public:
@@ -50,16 +59,19 @@ class IdentityRepository {
   absl::StatusOr<std::shared_ptr<const IdentitySet>> Load(const Sealing& sealing);
 
   // Makes `identities` the set in force and returns it. `current`: the set that it replaces, null if there is none;
-  // identities that are the same in both keep their version. FAILED_PRECONDITION, and nothing changed, if `current` is
-  // no longer in force.
+  // identities that are the same in both keep their version, the others get a higher one than any before.
+  // FAILED_PRECONDITION, and nothing changed, if `current` is no longer in force.
   absl::StatusOr<std::shared_ptr<const IdentitySet>> Replace(const Sealing& sealing, IdentityMap identities,
-                                                             const std::string& source_hash, absl::Time now,
-                                                             const IdentitySet* current);
+                                                             const SetOrigin& origin, const IdentitySet* current);
 
   // Calls `on_change` with the revision of every later change of the set in force, until `context` is cancelled or the
   // stream breaks.
   absl::Status Watch(grpc::ClientContext* context, uint64_t from_revision,
                      const std::function<void(uint64_t)>& on_change);
+
+  // NOT_FOUND if never saved; FAILED_PRECONDITION if another key sealed it; DATA_LOSS if it is damaged.
+  absl::StatusOr<HubCredential> LoadHub(const Sealing& sealing);
+  absl::Status SaveHub(const Sealing& sealing, const HubCredential& credential);
 
   // NOT_FOUND if never saved.
   absl::StatusOr<TrustedClock::Marks> LoadMarks(const Sealing& sealing);
@@ -67,7 +79,9 @@ class IdentityRepository {
 
  private:
   absl::Status LoadRecords(const Sealing& sealing, IdentitySet* set);
-  absl::StatusOr<uint64_t> WriteRecords(const Sealing& sealing, const IdentitySet& set, uint64_t expected_revision);
+  absl::StatusOr<std::string> Load(const Sealing& sealing, const char* key, std::string_view what);
+  absl::Status Save(const Sealing& sealing, const char* key, std::string_view text);
+  absl::StatusOr<uint64_t> WriteAll(const Sealing& sealing, const IdentitySet& set, uint64_t expected_revision);
   void DeleteOtherGenerations(const std::string& prefix_in_force);
 
   rpc::Channels& store_;

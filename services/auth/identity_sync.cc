@@ -12,17 +12,20 @@
 namespace holdfast::auth {
 
 IdentitySync::IdentitySync(Options options, std::optional<Sealing> sealing, IdentityRepository& repository,
-                           IdentityCache& cache, TrustedClock& trusted_clock, const Clock& clock, Metrics& metrics,
-                           Callbacks callbacks)
+                           IdentityCache& cache, HubIdentity& hub, TrustedClock& trusted_clock, const Clock& clock,
+                           Metrics& metrics, Callbacks callbacks)
     : options_(std::move(options)),
       repository_(repository),
       cache_(cache),
+      hub_(hub),
       trusted_clock_(trusted_clock),
       clock_(clock),
       metrics_(metrics),
       callbacks_(std::move(callbacks)),
       sealing_(std::move(sealing)),
-      wake_(options_.identities_file) {}
+      keeper_({.file = options_.hub_connection_string_file, .hub_hostname = options_.hub_hostname}, repository, hub,
+              metrics),
+      wake_(options_.identities_file.empty() ? options_.hub_connection_string_file : options_.identities_file) {}
 
 IdentitySync::~IdentitySync() {
   Stop();
@@ -42,6 +45,11 @@ void IdentitySync::Stop() {
   }
   if (runner_.joinable()) runner_.join();
   if (watcher_.joinable()) watcher_.join();
+  {
+    absl::MutexLock lock(&mutex_);
+    takes_changes_ = false;
+  }
+  ApplyWaiting(absl::UnavailableError("auth is stopping"));
 }
 
 void IdentitySync::Run() {
@@ -49,6 +57,7 @@ void IdentitySync::Run() {
   while (!is_stopping_ && !has_failed_) {
     const absl::Status status = Step();
     Report(status);
+    ApplyWaiting(status);
     if (status.ok()) backoff.Reset();
     // Never zero: a store that refuses at once must not be asked in a tight loop.
     const absl::Duration wait = status.ok() ? kTick : kRetryMin + backoff.Next();
@@ -74,6 +83,8 @@ void IdentitySync::Report(const absl::Status& status) {
 absl::Status IdentitySync::Step() {
   RETURN_IF_ERROR(EnsureSealing());
   RETURN_IF_ERROR(EnsureMarks());
+  // A gateway has one source: with a file of identities the credential stays where it is.
+  if (options_.identities_file.empty()) RETURN_IF_ERROR(keeper_.Refresh(*sealing_, is_file_due_));
   if (is_store_changed_.exchange(false)) {
     if (absl::Status status = LoadFromStore(); !status.ok()) {
       is_store_changed_ = true;
@@ -83,6 +94,7 @@ absl::Status IdentitySync::Step() {
   // A damaged file must not keep what the store holds from being served, so it comes second.
   if (is_file_due_) RETURN_IF_ERROR(ApplyFile());
   is_file_due_ = false;
+  Serve();  // the gateway may have another credential now
   if (cache_.Get().state == IdentityCache::State::kNotLoaded) {
     spdlog::info("no identities were ever provisioned; clients are told to try again later");
     cache_.SetNeverProvisioned();
@@ -146,8 +158,7 @@ absl::Status IdentitySync::LoadFromStore() {
   // reason to turn clients away.
   if (absl::IsNotFound(set.status())) return absl::OkStatus();
   if (!set.ok()) return set.status();
-  const IdentityCache::View view = cache_.Get();
-  if (view.set == nullptr || view.set->revision != (*set)->revision) Adopt(*std::move(set), "store");
+  if (stored_ == nullptr || stored_->revision != (*set)->revision) Adopt(*std::move(set), "store");
   return absl::OkStatus();
 }
 
@@ -165,11 +176,11 @@ absl::Status IdentitySync::ApplyFile() {
     return absl::OkStatus();
   }
   bad_file_hash_.clear();
-  const IdentityCache::View view = cache_.Get();
-  if (view.set != nullptr && view.set->about.source_hash == file->hash && view.set->damaged == 0)
+  if (stored_ != nullptr && MayUse(*stored_) && stored_->about.source_hash == file->hash && stored_->damaged == 0) {
     return absl::OkStatus();
-  auto set =
-      repository_.Replace(*sealing_, std::move(file->identities), file->hash, trusted_clock_.Now(), view.set.get());
+  }
+  const SetOrigin origin{.source = kFileSource, .source_hash = file->hash, .synced_at = trusted_clock_.Now()};
+  auto set = repository_.Replace(*sealing_, std::move(file->identities), origin, stored_.get());
   if (absl::IsFailedPrecondition(set.status())) {
     is_store_changed_ = true;  // another instance was faster
     return absl::UnavailableError("the identities in the store were changed by another instance of auth meanwhile");
@@ -185,14 +196,116 @@ absl::Status IdentitySync::SaveMarks() {
   return absl::OkStatus();
 }
 
-void IdentitySync::Adopt(std::shared_ptr<const IdentitySet> set, std::string_view source) {
-  spdlog::info("identities loaded source={} count={} generation={} damaged={}", source, set->identities.size(),
-               set->about.generation, set->damaged);
-  metrics_.Gauge("holdfast_auth_identities", "Identities in force").Set(static_cast<double>(set->identities.size()));
-  metrics_.Gauge("holdfast_auth_damaged_identities", "Identities in the store that can't be read")
-      .Set(static_cast<double>(set->damaged));
-  cache_.Set(std::move(set));
+void IdentitySync::Apply(IdentityChange change, OnApplied done) {
+  absl::Status refused;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!takes_changes_) {
+      refused = absl::UnavailableError("auth is stopping");
+    } else if (waiting_.size() >= kChangesWaitingMax) {
+      refused = absl::ResourceExhaustedError(fmt::format("{} changes wait already", kChangesWaitingMax));
+    } else {
+      waiting_.push_back({.change = std::move(change), .done = std::move(done)});
+    }
+  }
+  refused.ok() ? wake_.Wake() : done(refused);
+}
+
+void IdentitySync::ApplyWaiting(const absl::Status& can_apply) {
+  while (true) {
+    std::optional<Waiting> next;
+    {
+      absl::MutexLock lock(&mutex_);
+      if (waiting_.empty()) return;
+      next = std::move(waiting_.front());
+      waiting_.pop_front();
+    }
+    const bool is_delta = next->change.kind() == IdentityChange::Kind::kDelta;
+    const auto counts = can_apply.ok() ? ApplyChange(next->change) : absl::StatusOr<ChangeCounts>(can_apply);
+    metrics_
+        .Counter("holdfast_auth_syncs_total", "Changes that the hub sent",
+                 {{"kind", is_delta ? "delta" : "snapshot"}, {"result", counts.ok() ? "applied" : "refused"}})
+        .Increment();
+    if (counts.ok()) {
+      spdlog::info("the hub's identities are in force kind={} added={} changed={} removed={} unchanged={}",
+                   is_delta ? "delta" : "snapshot", counts->added, counts->changed, counts->removed, counts->unchanged);
+    }
+    next->done(counts);
+  }
+}
+
+absl::StatusOr<ChangeCounts> IdentitySync::ApplyChange(const IdentityChange& change) {
+  constexpr int kAttemptsMax = 3;
+  static const IdentityMap kNone;
+  const bool is_delta = change.kind() == IdentityChange::Kind::kDelta;
+  const auto hub = hub_.Get();
+  if (!options_.identities_file.empty() || hub == nullptr) {
+    return absl::FailedPreconditionError(
+        hub == nullptr ? "this gateway has no identity of its own at a hub; set [auth] hub_connection_string_file"
+                       : "the identities of this gateway come from a file: [auth] identities_file");
+  }
+  for (int attempt = 1;; ++attempt) {
+    const bool has_base = stored_ != nullptr && MayUse(*stored_);
+    if (is_delta && !has_base) return absl::FailedPreconditionError("a snapshot must come before the first delta");
+    const IdentityMap& before = has_base ? stored_->identities : kNone;
+    ASSIGN_OR_RETURN(IdentityMap after, change.ApplyTo(before));
+    const ChangeCounts counts = Count(before, after);
+    const bool is_same = counts.added + counts.changed + counts.removed == 0 && has_base && stored_->damaged == 0;
+    if (is_delta && is_same) return counts;
+    const SetOrigin origin{.source = SourceOf(*hub),
+                           .source_hash = "",
+                           .synced_at = is_delta ? stored_->about.synced_at : trusted_clock_.Now()};
+    auto set = repository_.Replace(*sealing_, std::move(after), origin, stored_.get());
+    if (set.ok()) {
+      Adopt(*std::move(set), "hub");
+      return counts;
+    }
+    is_store_changed_ = true;  // by whom and how far is not known
+    if (!absl::IsFailedPrecondition(set.status()) || attempt == kAttemptsMax) {
+      return rpc::IsTransient(set.status()) ? set.status() : absl::UnavailableError(Text(set.status()));
+    }
+    RETURN_IF_ERROR(LoadFromStore());  // another instance was faster
+  }
+}
+
+void IdentitySync::Adopt(std::shared_ptr<const IdentitySet> set, std::string_view from) {
+  spdlog::info("identities loaded from={} source={} count={} generation={} damaged={}", from,
+               Printable(set->about.source), set->identities.size(), set->about.generation, set->damaged);
+  stored_revision_ = set->revision;
+  stored_ = std::move(set);
+  Serve();
+}
+
+void IdentitySync::Serve() {
+  if (stored_ == nullptr) return;
+  const IdentityCache::View view = cache_.Get();
+  if (!MayUse(*stored_)) {
+    if (view.state == IdentityCache::State::kNeverProvisioned) return;
+    spdlog::warn(
+        "the identities in the store are of another source and are not used; clients are told to try again "
+        "later until the configured one was read store={} configured={}",
+        Printable(stored_->about.source), Printable(WantedSource()));
+    cache_.SetNeverProvisioned();
+  } else {
+    if (view.set == stored_) return;
+    metrics_.Gauge("holdfast_auth_identities", "Identities in force")
+        .Set(static_cast<double>(stored_->identities.size()));
+    metrics_.Gauge("holdfast_auth_damaged_identities", "Identities in the store that can't be read")
+        .Set(static_cast<double>(stored_->damaged));
+    cache_.Set(stored_);
+  }
   callbacks_.on_serving(true);
+}
+
+std::string IdentitySync::WantedSource() const {
+  if (!options_.identities_file.empty()) return kFileSource;
+  if (const auto hub = hub_.Get()) return SourceOf(*hub);
+  return options_.hub_connection_string_file.empty() ? "" : "a hub that is not known yet";
+}
+
+bool IdentitySync::MayUse(const IdentitySet& set) const {
+  const std::string wanted = WantedSource();
+  return wanted.empty() || wanted == set.about.source;
 }
 
 void IdentitySync::WatchStore() {
@@ -211,8 +324,7 @@ void IdentitySync::WatchStore() {
                [&](uint64_t revision) {
                  backoff.Reset();
                  next_revision = revision + 1;
-                 const IdentityCache::View view = cache_.Get();
-                 if (view.set != nullptr && view.set->revision >= revision) return;  // our own change
+                 if (stored_revision_ >= revision) return;  // our own change
                  is_store_changed_ = true;
                  wake_.Wake();
                })

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -15,26 +16,33 @@
 #include "lib/base/metrics.h"
 #include "lib/rpc/channel.h"
 #include "services/auth/file_watch.h"
+#include "services/auth/hub_credential_keeper.h"
 #include "services/auth/identity_cache.h"
+#include "services/auth/identity_change.h"
 #include "services/auth/identity_repository.h"
 #include "services/auth/sealing.h"
 #include "services/auth/trusted_clock.h"
 
 namespace holdfast::auth {
 
-// Keeps the cache in step with the store, and the store with the provisioning file: loads at start (P4: the store alone
-// is enough), reloads when another instance of auth has changed the set, replaces the set when the file has changed,
-// and keeps the clock's marks. Tries again with back-off for as long as the store is away. A bad file or a store that
-// does not open changes nothing. Runs in threads of its own.
+// Keeps the cache in step with the store, and the store with the one source of identities, which is the provisioning
+// file or the hub: loads at start (P4: the store alone is enough), reloads when another instance of auth has changed
+// the set, replaces the set when the file has changed or the hub has spoken, and keeps the gateway's own credential and
+// the clock's marks. Tries again with back-off for as long as the store is away. A bad file or a store that does not
+// open changes nothing. A set of another source than the configured one stays in the store and lets nobody in (P5).
+// Runs in threads of its own.
 class IdentitySync {
  public:
   static constexpr absl::Duration kRetryMin = absl::Milliseconds(50);
   static constexpr absl::Duration kRetryMax = absl::Seconds(5);
   static constexpr absl::Duration kTick = absl::Seconds(30);  // looks at the file without being told
   static constexpr absl::Duration kSaveMarksEvery = absl::Minutes(5);
+  static constexpr size_t kChangesWaitingMax = 16;
 
   struct Options {
-    std::string identities_file;  // "" = none
+    std::string identities_file;             // "" = none
+    std::string hub_connection_string_file;  // "" = none; not both
+    std::string hub_hostname;                // which the connection string must name; "" = any
     std::string sealing_key_file;
   };
   struct Callbacks {
@@ -43,17 +51,29 @@ class IdentitySync {
     // The process must end: the sealing key is unusable, or missing while the store holds what it sealed (P6).
     std::function<void(const absl::Status&)> on_fatal;
   };
+  using OnApplied = std::function<void(const absl::StatusOr<ChangeCounts>&)>;
 
   // The references must outlive it. `sealing`: set if the key file was there already.
   IdentitySync(Options options, std::optional<Sealing> sealing, IdentityRepository& repository, IdentityCache& cache,
-               TrustedClock& trusted_clock, const Clock& clock, Metrics& metrics, Callbacks callbacks);
+               HubIdentity& hub, TrustedClock& trusted_clock, const Clock& clock, Metrics& metrics,
+               Callbacks callbacks);
   ~IdentitySync();
 
   void Start();
   // Ends the threads; saves the marks if the store is there. Idempotent.
   void Stop();
 
+  // Makes the hub's word the set in force, in the store first; calls `done` when it is or can't be, in a thread of this
+  // class or at once. FAILED_PRECONDITION if the hub is not the source of identities, or for a delta before the first
+  // snapshot; RESOURCE_EXHAUSTED if kChangesWaitingMax wait; errors of the store. An error means that nothing changed,
+  // or, if the store broke off in the middle, that it is not known: say it again. Thread-safe.
+  void Apply(IdentityChange change, OnApplied done) ABSL_LOCKS_EXCLUDED(mutex_);
+
  private:
+  struct Waiting {
+    IdentityChange change;
+    OnApplied done;
+  };
   void Run();
   void WatchStore();
   absl::Status Step();
@@ -62,12 +82,20 @@ class IdentitySync {
   absl::Status LoadFromStore();
   absl::Status ApplyFile();
   absl::Status SaveMarks();
-  void Adopt(std::shared_ptr<const IdentitySet> set, std::string_view source);
+  void ApplyWaiting(const absl::Status& can_apply) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::StatusOr<ChangeCounts> ApplyChange(const IdentityChange& change);
+  void Adopt(std::shared_ptr<const IdentitySet> set, std::string_view from);
+  // Puts what is in the store into the cache if it may be used.
+  void Serve();
+  // Of the sets that may be used; "" = of any.
+  std::string WantedSource() const;
+  bool MayUse(const IdentitySet& set) const;
   void Report(const absl::Status& status);
 
   const Options options_;
   IdentityRepository& repository_;
   IdentityCache& cache_;
+  HubIdentity& hub_;
   TrustedClock& trusted_clock_;
   const Clock& clock_;
   Metrics& metrics_;
@@ -75,6 +103,8 @@ class IdentitySync {
 
   // Of Run()'s thread.
   std::optional<Sealing> sealing_;
+  HubCredentialKeeper keeper_;
+  std::shared_ptr<const IdentitySet> stored_;  // in the store, whether it may be used or not
   bool has_marks_ = false;
   bool is_file_due_ = true;
   bool has_failed_ = false;
@@ -85,8 +115,11 @@ class IdentitySync {
   FileWatch wake_;
   std::atomic<bool> is_stopping_ = false;
   std::atomic<bool> is_store_changed_ = true;
+  std::atomic<uint64_t> stored_revision_ = 0;
   absl::Mutex mutex_;
   grpc::ClientContext* watch_context_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  bool takes_changes_ ABSL_GUARDED_BY(mutex_) = true;
+  std::deque<Waiting> waiting_ ABSL_GUARDED_BY(mutex_);
   std::thread runner_;
   std::thread watcher_;
 };

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <future>
 
 #include "absl/time/clock.h"
 #include "lib/pki/certificate.h"
@@ -24,19 +25,22 @@ constexpr absl::Duration kPatience = absl::Seconds(20);
 
 // One run of auth, without its gRPC services.
 struct AuthRun {
-  AuthRun(const std::string& run_dir, const std::string& identities_file, const std::string& key_file, Clock& clock)
+  AuthRun(const std::string& run_dir, const std::string& identities_file, const std::string& key_file, Clock& clock,
+          const std::string& hub_file = "", const std::string& hub_hostname = "")
       : store(run_dir, "store"), trusted_clock(clock) {
     std::optional<Sealing> sealing;
     if (const auto key = ReadSealingKey(key_file); key.ok()) sealing = *Sealing::Create({*key});
-    sync = std::make_unique<IdentitySync>(
-        IdentitySync::Options{.identities_file = identities_file, .sealing_key_file = key_file}, std::move(sealing),
-        repository, cache, trusted_clock, clock, *metrics,
-        IdentitySync::Callbacks{.on_serving = [this](bool on) { serving = on; },
-                                .on_fatal =
-                                    [this](const absl::Status& status) {
-                                      absl::MutexLock lock(&mutex);
-                                      fatal = status;
-                                    }});
+    sync = std::make_unique<IdentitySync>(IdentitySync::Options{.identities_file = identities_file,
+                                                                .hub_connection_string_file = hub_file,
+                                                                .hub_hostname = hub_hostname,
+                                                                .sealing_key_file = key_file},
+                                          std::move(sealing), repository, cache, hub, trusted_clock, clock, *metrics,
+                                          IdentitySync::Callbacks{.on_serving = [this](bool on) { serving = on; },
+                                                                  .on_fatal =
+                                                                      [this](const absl::Status& status) {
+                                                                        absl::MutexLock lock(&mutex);
+                                                                        fatal = status;
+                                                                      }});
     sync->Start();
   }
   bool WaitFor(const std::function<bool()>& condition) {
@@ -60,6 +64,7 @@ struct AuthRun {
   std::unique_ptr<Metrics> metrics = *Metrics::Create("");
   IdentityRepository repository{store};
   IdentityCache cache;
+  HubIdentity hub;
   TrustedClock trusted_clock;
   std::atomic<bool> serving = false;
   absl::Mutex mutex;
@@ -78,14 +83,41 @@ class IdentitySyncTest : public ::testing::Test {
     std::ofstream(file_ + ".new") << text << more;
     std::filesystem::rename(file_ + ".new", file_);
   }
+  void WriteHub(const std::string& device = "edge1", const std::string& hub = "hub.example") {
+    std::ofstream(hub_file_ + ".new") << fmt::format("HostName={};DeviceId={};ModuleId=$edgeHub;SharedAccessKey={}\n",
+                                                     hub, device, kKey);
+    std::filesystem::rename(hub_file_ + ".new", hub_file_);
+  }
+  std::unique_ptr<AuthRun> StartWithHub(const std::string& hub_hostname = "") {
+    return std::make_unique<AuthRun>(dir_.path(), "", key_file_, clock_, hub_file_, hub_hostname);
+  }
+  // What the hub says: `count` devices.
+  static IdentityChange Snapshot(int count, int first = 0) {
+    IdentityMap identities;
+    for (int i = first; i < first + count; ++i) {
+      const std::string id = fmt::format("dev{}", i);
+      identities[id] = {.device_id = id, .primary_key = std::string(32, 'k')};
+    }
+    IdentityChange change(IdentityChange::Kind::kSnapshot);
+    EXPECT_TRUE(change.Put(std::move(identities)).ok());
+    return change;
+  }
+  static absl::StatusOr<ChangeCounts> Apply(AuthRun& run, IdentityChange change) {
+    std::promise<absl::StatusOr<ChangeCounts>> promise;
+    run.sync->Apply(std::move(change), [&](const absl::StatusOr<ChangeCounts>& counts) { promise.set_value(counts); });
+    return promise.get_future().get();
+  }
   std::unique_ptr<AuthRun> Start() { return std::make_unique<AuthRun>(dir_.path(), file_, key_file_, clock_); }
 
   TempDir dir_;
   ManualClock clock_;
   const std::string file_ = dir_ / "identities.toml";
+  const std::string hub_file_ = dir_ / "hub.txt";
   const std::string key_file_ = dir_ / "secrets/sealing.key";
   FakeKeyValue kv_;
   std::unique_ptr<rpc::Server> server_;
+  rpc::Channels channels_{dir_.path(), "store"};
+  IdentityRepository repository_{channels_};
 };
 
 // P4
@@ -202,6 +234,126 @@ TEST_F(IdentitySyncTest, TimeKnownBeforeARestartIsKnownIn1970) {
   auto run = Start();
   ASSERT_TRUE(run->WaitForCount(1));
   EXPECT_GE(run->trusted_clock.Now(), day);
+}
+
+// P4
+TEST_F(IdentitySyncTest, AfterTheFirstSyncNeitherTheHubNorItsFileIsNeeded) {
+  StartStore();
+  WriteHub();
+  {
+    auto run = StartWithHub();
+    ASSERT_TRUE(run->WaitForState(State::kNeverProvisioned));
+    ASSERT_NE(run->hub.Get(), nullptr);
+    const auto counts = Apply(*run, Snapshot(3));
+    ASSERT_TRUE(counts.ok()) << counts.status();
+    EXPECT_EQ(counts->added, 3u);
+    EXPECT_TRUE(run->WaitForCount(3));
+  }
+  std::filesystem::remove(hub_file_);
+  auto second = StartWithHub();
+  ASSERT_TRUE(second->WaitForCount(3));
+  EXPECT_EQ(second->hub.Get()->device_id, "edge1");
+  EXPECT_EQ(second->cache.Get().set->about.source, "hub hub.example/edge1");
+}
+
+TEST_F(IdentitySyncTest, DeltaChangesThoseNamedAndKeepsTheTimeOfTheSync) {
+  StartStore();
+  WriteHub();
+  auto run = StartWithHub();
+  IdentityChange early(IdentityChange::Kind::kDelta);
+  EXPECT_EQ(Apply(*run, std::move(early)).status().code(), absl::StatusCode::kFailedPrecondition)
+      << "a delta would make one device all that there are";
+  ASSERT_TRUE(Apply(*run, Snapshot(5)).ok());
+  const absl::Time synced_at = run->cache.Get().set->about.synced_at;
+  clock_.Advance(absl::Minutes(10));
+  IdentityChange delta(IdentityChange::Kind::kDelta);
+  ASSERT_TRUE(delta.Put({{"new", {.device_id = "new", .primary_key = std::string(32, 'n')}}}).ok());
+  ASSERT_TRUE(delta.Remove("dev1", "").ok());
+  const auto counts = Apply(*run, std::move(delta));
+  ASSERT_TRUE(counts.ok()) << counts.status();
+  EXPECT_EQ(counts->added, 1u);
+  EXPECT_EQ(counts->removed, 1u);
+  EXPECT_EQ(counts->unchanged, 4u);
+  EXPECT_EQ(run->cache.Get().set->about.synced_at, synced_at);
+  const int writes = kv_.writes();
+  IdentityChange nothing(IdentityChange::Kind::kDelta);
+  ASSERT_TRUE(nothing.Unresolved("dev2", "").ok());
+  EXPECT_EQ(Apply(*run, std::move(nothing))->unchanged, 5u);
+  EXPECT_EQ(kv_.writes(), writes) << "nothing to write";
+  ASSERT_TRUE(Apply(*run, Snapshot(4)).ok());
+  EXPECT_GT(run->cache.Get().set->about.synced_at, synced_at);
+}
+
+TEST_F(IdentitySyncTest, SnapshotOfNothingIsTakenAsSaid) {
+  StartStore();
+  WriteHub();
+  auto run = StartWithHub();
+  ASSERT_TRUE(Apply(*run, Snapshot(2)).ok());
+  const auto counts = Apply(*run, IdentityChange(IdentityChange::Kind::kSnapshot));
+  ASSERT_TRUE(counts.ok()) << counts.status();
+  EXPECT_EQ(counts->removed, 2u);
+  EXPECT_EQ(run->cache.Get().state, State::kLoaded);
+}
+
+TEST_F(IdentitySyncTest, StoreThatGoesAwayDuringASyncLeavesTheOldSetInForce) {
+  StartStore();
+  WriteHub();
+  auto run = StartWithHub();
+  ASSERT_TRUE(Apply(*run, Snapshot(3)).ok());
+  kv_.FailWritesAfter(1);
+  EXPECT_EQ(Apply(*run, Snapshot(2000)).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(run->cache.Get().set->identities.size(), 3u);
+  kv_.FailWritesAfter(-1);
+  EXPECT_TRUE(Apply(*run, Snapshot(2000)).ok());
+}
+
+TEST_F(IdentitySyncTest, TwoInstancesTakeWhatTheHubSaysInTurn) {
+  StartStore();
+  WriteHub();
+  auto first = StartWithHub();
+  ASSERT_TRUE(Apply(*first, Snapshot(3)).ok());
+  auto second = StartWithHub();
+  ASSERT_TRUE(second->WaitForCount(3));
+  ASSERT_TRUE(Apply(*first, Snapshot(4)).ok());
+  IdentityChange delta(IdentityChange::Kind::kDelta);
+  ASSERT_TRUE(delta.Put({{"new", {.device_id = "new", .primary_key = std::string(32, 'n')}}}).ok());
+  ASSERT_TRUE(Apply(*second, std::move(delta)).ok()) << "though the other one was faster";
+  EXPECT_TRUE(second->WaitForCount(5));
+  EXPECT_TRUE(first->WaitForCount(5));
+}
+
+// P5
+TEST_F(IdentitySyncTest, IdentitiesOfAnotherSourceLetNobodyInAndAreKept) {
+  StartStore();
+  WriteFile(2);
+  ASSERT_TRUE(Start()->WaitForCount(2));
+  WriteHub();
+  auto run = StartWithHub();
+  ASSERT_TRUE(run->WaitForState(State::kNeverProvisioned));
+  EXPECT_EQ((*repository_.Load(*Sealing::Create({*ReadSealingKey(key_file_)})))->identities.size(), 2u);
+  ASSERT_TRUE(Apply(*run, Snapshot(3, 100)).ok());
+  EXPECT_TRUE(run->WaitForCount(3));
+  WriteHub("edge2");
+  EXPECT_TRUE(run->WaitForState(State::kNeverProvisioned)) << "another gateway's children";
+}
+
+TEST_F(IdentitySyncTest, HubIsRefusedWhileAFileIsTheSource) {
+  StartStore();
+  WriteFile(2);
+  auto run = Start();
+  ASSERT_TRUE(run->WaitForCount(2));
+  EXPECT_EQ(Apply(*run, Snapshot(3)).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(run->cache.Get().set->identities.size(), 2u);
+}
+
+TEST_F(IdentitySyncTest, ConnectionStringForAnotherHubIsNotUsed) {
+  StartStore();
+  WriteHub("edge1", "other.example");
+  auto run = StartWithHub("hub.example");
+  ASSERT_TRUE(run->WaitForState(State::kNeverProvisioned));
+  EXPECT_EQ(run->hub.Get(), nullptr);
+  WriteHub("edge1", "HUB.example");
+  EXPECT_TRUE(run->WaitFor([&] { return run->hub.Get() != nullptr; })) << "the file is watched";
 }
 
 }  // namespace

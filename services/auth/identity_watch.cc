@@ -4,11 +4,30 @@
 
 namespace holdfast::auth {
 
+namespace {
+
+v1::Identity::Credential ToProto(Credential credential) {
+  switch (credential) {
+    case Credential::kSas:
+      return v1::Identity::CREDENTIAL_SAS;
+    case Credential::kSelfSigned:
+      return v1::Identity::CREDENTIAL_SELF_SIGNED;
+    case Credential::kCaSigned:
+      return v1::Identity::CREDENTIAL_CA_SIGNED;
+    case Credential::kNone:
+      break;
+  }
+  return v1::Identity::CREDENTIAL_UNSPECIFIED;
+}
+
+}  // namespace
+
 void ToProto(const Identity& identity, v1::Identity* out) {
   out->set_device_id(identity.device_id);
   out->set_module_id(identity.module_id);
   out->set_enabled(identity.enabled);
-  out->set_credential(v1::Identity::CREDENTIAL_SAS);
+  out->set_credential(ToProto(identity.credential));
+  out->set_is_gateway(identity.is_gateway);
   out->set_version(identity.version);
 }
 

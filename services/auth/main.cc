@@ -62,7 +62,9 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   const Clock& clock = *Clock::System();
   TrustedClock trusted_clock(clock);
   IdentityCache cache;
-  const Authenticator authenticator(gateway.hub_hostname, gateway.hostname);
+  HubIdentity hub;
+  const bool is_hub_given = gateway.is_hub_hostname_given;
+  const Authenticator authenticator(gateway.hub_hostname, gateway.hostname, is_hub_given ? nullptr : &hub);
   std::vector<std::string> names{gateway.hostname};
   names.insert(names.end(), gateway.alternative_names.begin(), gateway.alternative_names.end());
   const CertificateIssuer issuer({.ca_certificate_file = options.device_ca_cert_file,
@@ -72,31 +74,39 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
                                  trusted_clock);
   RETURN_IF_ERROR(CheckAuthority(issuer, *metrics));
 
-  AuthenticationService authentication(authenticator, cache, trusted_clock, clock, *metrics);
-  IdentitiesService identities(cache);
-  CertificatesService certificates(issuer, *metrics);
-  ASSIGN_OR_RETURN(const std::unique_ptr<rpc::Server> server,
-                   rpc::Server::Create({.run_dir = gateway.run_dir, .service = "auth", .instance = flags.instance},
-                                       {&authentication, &identities, &certificates}));
   rpc::Channels store(gateway.run_dir, "store");
   IdentityRepository repository(store);
   absl::Status fatal;  // written before the stop signal, read after it
-  IdentitySync sync({.identities_file = options.identities_file, .sealing_key_file = options.sealing_key_file},
-                    std::move(sealing), repository, cache, trusted_clock, clock, *metrics,
+  std::unique_ptr<rpc::Server> server;
+  IdentitySync sync({.identities_file = options.identities_file,
+                     .hub_connection_string_file = options.hub_connection_string_file,
+                     .hub_hostname = is_hub_given ? gateway.hub_hostname : "",
+                     .sealing_key_file = options.sealing_key_file},
+                    std::move(sealing), repository, cache, hub, trusted_clock, clock, *metrics,
                     {.on_serving = [&server](bool serving) { server->SetServing(serving); },
                      .on_fatal =
                          [&fatal](const absl::Status& status) {
                            fatal = status;
                            StopSignal::Stop();
                          }});
+  ASSIGN_OR_RETURN(const SyncRecipient recipient, SyncRecipient::Create(clock.WallNow()));
+  AuthenticationService authentication(authenticator, cache, trusted_clock, clock, *metrics);
+  IdentitiesService identities(cache, sync, recipient);
+  TokensService tokens(cache, hub, trusted_clock);
+  CertificatesService certificates(issuer, *metrics);
+  ASSIGN_OR_RETURN(server,
+                   rpc::Server::Create({.run_dir = gateway.run_dir, .service = "auth", .instance = flags.instance},
+                                       {&authentication, &identities, &tokens, &certificates}));
   sync.Start();
-  spdlog::info("auth is listening socket={} identities_file={}", server->socket_path(),
-               options.identities_file.empty() ? "none" : options.identities_file);
+  spdlog::info("auth is listening socket={} identities_file={} hub_connection_string_file={}", server->socket_path(),
+               options.identities_file.empty() ? "none" : options.identities_file,
+               options.hub_connection_string_file.empty() ? "none" : options.hub_connection_string_file);
   stop_signal.Wait();
   spdlog::info("auth is stopping");
   identities.Stop();
   sync.Stop();
   server->Stop();
+  server.reset();  // before the services that it serves
   return fatal;
 }
 

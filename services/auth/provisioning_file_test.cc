@@ -70,12 +70,12 @@ TEST(ProvisioningFileTest, ChangedTextHasAnotherHashAndMissingFileIsNotFound) {
   EXPECT_EQ(ReadProvisioningFile(dir / "none.toml").status().code(), absl::StatusCode::kNotFound);
 }
 
-TEST(ProvisioningFileTest, TenThousandIdentitiesAndNoMore) {
+TEST(ProvisioningFileTest, AsManyIdentitiesAsAGatewayTakesAndNoMore) {
   std::string text;
-  for (int i = 0; i < 10'000; ++i)
+  for (size_t i = 0; i < kIdentitiesMax; ++i)
     text += fmt::format("[[identity]]\ndevice_id = \"d{}\"\nprimary_key = \"{}\"\n", i, kKey);
-  EXPECT_EQ(ParseProvisioningFile(text, "")->identities.size(), 10'000u);
-  EXPECT_THAT(ErrorOf(text + One("")), HasSubstr("more than 10000 identities"));
+  EXPECT_EQ(ParseProvisioningFile(text, "")->identities.size(), kIdentitiesMax);
+  EXPECT_THAT(ErrorOf(text + One("")), HasSubstr(fmt::format("more than {} identities", kIdentitiesMax)));
 }
 
 }  // namespace

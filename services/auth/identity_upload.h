@@ -1,0 +1,51 @@
+#pragma once
+
+#include <grpcpp/support/server_callback.h>
+
+#include <atomic>
+#include <optional>
+#include <string>
+
+#include "holdfast/auth/v1/auth.pb.h"
+#include "services/auth/identity_change.h"
+#include "services/auth/identity_sync.h"
+#include "services/auth/sync_recipient.h"
+
+namespace holdfast::auth {
+
+namespace v1 = ::holdfast::auth::v1;
+
+// One SyncIdentities call: opens and reads its parts as they come, and hands the whole to IdentitySync when `end` came.
+// A stream that breaks before changes nothing. Owns itself until the call is over.
+class IdentityUpload final : public grpc::ServerReadReactor<v1::SyncIdentitiesRequest> {
+ public:
+  static constexpr int kUploadsMax = 4;          // under way at the same time
+  static constexpr size_t kBytesMax = 64 << 20;  // of one, sealed
+
+  // The references outlive it; `under_way` counts the calls.
+  static IdentityUpload* Start(const SyncRecipient& recipient, IdentitySync& sync, std::atomic<int>& under_way,
+                               v1::SyncIdentitiesResponse* response);
+
+ private:
+  IdentityUpload(const SyncRecipient& recipient, IdentitySync& sync, std::atomic<int>& under_way,
+                 v1::SyncIdentitiesResponse* response)
+      : recipient_(recipient), sync_(sync), under_way_(under_way), response_(response) {}
+
+  void OnReadDone(bool ok) override;
+  void OnDone() override;
+  absl::Status Take(const v1::SyncIdentitiesRequest& part);
+  absl::Status TakePage(const std::string& sealed);
+  void Commit();
+  void End(const absl::Status& status);
+
+  const SyncRecipient& recipient_;
+  IdentitySync& sync_;
+  std::atomic<int>& under_way_;
+  v1::SyncIdentitiesResponse* const response_;
+  v1::SyncIdentitiesRequest part_;
+  std::optional<IdentityChange> change_;  // set by `begin`
+  bool has_end_ = false;
+  size_t bytes_ = 0;
+};
+
+}  // namespace holdfast::auth

@@ -1,0 +1,298 @@
+#include "services/auth/identity_upload.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "absl/strings/escaping.h"
+#include "lib/base/log.h"
+#include "lib/iothub/sas_token.h"
+#include "lib/pki/envelope.h"
+#include "lib/rpc/channel.h"
+#include "lib/rpc/server.h"
+#include "lib/rpc/status.h"
+#include "lib/testing/manual_clock.h"
+#include "lib/testing/temp_dir.h"
+#include "services/auth/auth_service.h"
+#include "services/auth/fake_key_value.h"
+
+namespace holdfast::auth {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using Request = v1::SyncIdentitiesRequest;
+
+constexpr char kKey[] = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+std::string Page(int first, int count, const std::string& key = kKey) {
+  std::string devices;
+  for (int i = first; i < first + count; ++i) {
+    devices += fmt::format(
+        R"({}{{"deviceId":"dev{:05}","generationId":"1","status":"enabled","authentication":{{"type":"sas",)"
+        R"("symmetricKey":{{"primaryKey":"{}","secondaryKey":"{}"}}}},"capabilities":{{"iotEdge":false}},)"
+        R"("deviceScope":"ms-azure-iot-edge://edge1-1","parentScopes":["ms-azure-iot-edge://edge1-1"]}})",
+        devices.empty() ? "" : ",", i, key, key);
+  }
+  return fmt::format(R"({{"devices":[{}],"modules":[],"continuationLink":null}})", devices);
+}
+
+Request Begin(Request::Begin::Kind kind) {
+  Request request;
+  request.mutable_begin()->set_kind(kind);
+  return request;
+}
+Request Snapshot() {
+  return Begin(Request::Begin::KIND_SNAPSHOT);
+}
+Request Delta() {
+  return Begin(Request::Begin::KIND_DELTA);
+}
+Request End() {
+  Request request;
+  request.mutable_end();
+  return request;
+}
+
+// auth's services over a store in memory, with a credential at a hub.
+class IdentityUploadTest : public ::testing::Test {
+ protected:
+  IdentityUploadTest() {
+    std::ofstream(hub_file_) << "HostName=hub.example;DeviceId=edge1;ModuleId=$edgeHub;SharedAccessKey=" << kKey;
+    sync_.Start();
+    EXPECT_TRUE(channels_.WaitUntilReady(absl::Seconds(10)).ok());
+    grpc::ClientContext context;
+    v1::GetSyncRecipientResponse response;
+    EXPECT_TRUE(stub_->GetSyncRecipient(&context, {}, &response).ok());
+    certificate_ = *pki::Certificate::FromPem(response.certificate_pem());
+  }
+  ~IdentityUploadTest() override {
+    identities_.Stop();
+    sync_.Stop();
+    server_->Stop();
+  }
+
+  Request Sealed(const std::string& page) {
+    Request request;
+    request.set_sealed_page(*pki::SealEnvelope(*certificate_, page));
+    return request;
+  }
+  static Request Named(bool is_removed, const std::string& device) {
+    Request request;
+    (is_removed ? request.mutable_removed() : request.mutable_unresolved())->set_device_id(device);
+    return request;
+  }
+  absl::StatusOr<v1::SyncIdentitiesResponse> Send(const std::vector<Request>& parts) {
+    grpc::ClientContext context;
+    rpc::SetDeadline(&context, absl::Seconds(60));
+    v1::SyncIdentitiesResponse response;
+    const auto stream = stub_->SyncIdentities(&context, &response);
+    for (const Request& part : parts) {
+      if (!stream->Write(part)) break;
+    }
+    stream->WritesDone();
+    const absl::Status status = rpc::FromGrpc(stream->Finish());
+    if (!status.ok()) return status;
+    return response;
+  }
+  size_t Known() const {
+    const auto set = cache_.Get().set;
+    return set == nullptr ? 0 : set->identities.size();
+  }
+
+  TempDir dir_;
+  ManualClock clock_;
+  const std::string hub_file_ = dir_ / "hub.txt";
+  FakeKeyValue kv_;
+  std::unique_ptr<rpc::Server> store_server_ =
+      *rpc::Server::Create({.run_dir = dir_.path(), .service = "store"}, {&kv_});
+  rpc::Channels store_{dir_.path(), "store"};
+  IdentityRepository repository_{store_};
+  std::unique_ptr<Metrics> metrics_ = *Metrics::Create("");
+  TrustedClock trusted_{clock_};
+  IdentityCache cache_;
+  HubIdentity hub_;
+  IdentitySync sync_{{.hub_connection_string_file = hub_file_, .sealing_key_file = dir_ / "secrets/sealing.key"},
+                     std::nullopt,
+                     repository_,
+                     cache_,
+                     hub_,
+                     trusted_,
+                     clock_,
+                     *metrics_,
+                     {.on_serving = [](bool) {}, .on_fatal = [](const absl::Status&) {}}};
+  SyncRecipient recipient_ = *SyncRecipient::Create(clock_.WallNow());
+  IdentitiesService identities_{cache_, sync_, recipient_};
+  TokensService tokens_{cache_, hub_, trusted_};
+  std::unique_ptr<rpc::Server> server_ =
+      *rpc::Server::Create({.run_dir = dir_.path(), .service = "auth"}, {&identities_, &tokens_});
+  rpc::Channels channels_{dir_.path(), "auth"};
+  std::unique_ptr<v1::Identities::Stub> stub_ = v1::Identities::NewStub(channels_.Pick());
+  std::optional<pki::Certificate> certificate_;
+};
+
+TEST_F(IdentityUploadTest, SnapshotOfPagesIsInForceWhenTheAnswerComes) {
+  const auto answer = Send({Snapshot(), Sealed(Page(0, 10)), Sealed(Page(10, 5)), End()});
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->added(), 15u);
+  EXPECT_EQ(Known(), 15u);
+  const auto again = Send({Snapshot(), Sealed(Page(5, 10)), End()});
+  EXPECT_EQ(again->removed(), 5u);
+  EXPECT_EQ(again->unchanged(), 10u);
+  const auto delta = Send({Delta(), Named(true, "dev00005"), Sealed(Page(20, 1)), Named(false, "dev00006"), End()});
+  ASSERT_TRUE(delta.ok()) << delta.status();
+  EXPECT_EQ(delta->added(), 1u);
+  EXPECT_EQ(delta->removed(), 1u);
+  EXPECT_EQ(Known(), 10u);
+}
+
+// P6
+TEST_F(IdentityUploadTest, NoKeyCrossesTheSocketOrLiesInTheStore) {
+  const Request page = Sealed(Page(0, 3));
+  EXPECT_THAT(page.SerializeAsString(), Not(HasSubstr(kKey)));
+  ASSERT_TRUE(Send({Snapshot(), page, End()}).ok());
+  std::string raw;
+  ASSERT_TRUE(absl::Base64Unescape(kKey, &raw));
+  for (const auto& [key, value] : kv_.Content()) {
+    EXPECT_THAT(value, Not(HasSubstr(kKey))) << key;
+    EXPECT_THAT(value, Not(HasSubstr(raw))) << key;
+  }
+}
+
+TEST_F(IdentityUploadTest, WhatIsNotWholeOrNotSoundChangesNothing) {
+  ASSERT_TRUE(Send({Snapshot(), Sealed(Page(0, 4)), End()}).ok());
+  const auto before = kv_.Content();
+  using Code = absl::StatusCode;
+  const Request good = Sealed(Page(0, 2));
+  Request damaged = good;
+  damaged.mutable_sealed_page()->back() ^= 1;
+  Request clear;
+  clear.set_sealed_page(Page(0, 2));
+  const struct {
+    const char* what;
+    std::vector<Request> parts;
+    Code code;
+  } kCases[] = {
+      {"broken off before its end", {Snapshot(), good}, Code::kInvalidArgument},
+      {"nothing", {}, Code::kInvalidArgument},
+      {"end without begin", {End()}, Code::kInvalidArgument},
+      {"no begin", {good, End()}, Code::kInvalidArgument},
+      {"two begins", {Snapshot(), Snapshot(), End()}, Code::kInvalidArgument},
+      {"no kind", {Begin(Request::Begin::KIND_UNSPECIFIED), End()}, Code::kInvalidArgument},
+      {"a part after end", {Snapshot(), End(), good}, Code::kInvalidArgument},
+      {"an empty part", {Snapshot(), Request(), End()}, Code::kInvalidArgument},
+      {"removed in a snapshot", {Snapshot(), Named(true, "dev00001"), End()}, Code::kInvalidArgument},
+      {"a name that is none", {Delta(), Named(true, "a/b"), End()}, Code::kInvalidArgument},
+      {"damaged", {Snapshot(), damaged, End()}, Code::kInvalidArgument},
+      {"in clear", {Snapshot(), clear, End()}, Code::kInvalidArgument},
+      {"not the contract", {Snapshot(), good, Sealed("{}"), End()}, Code::kInvalidArgument},
+      {"a bad key", {Snapshot(), good, Sealed(Page(2, 1, "short")), End()}, Code::kInvalidArgument},
+  };
+  for (const auto& c : kCases) {
+    EXPECT_EQ(Send(c.parts).status().code(), c.code) << c.what;
+    EXPECT_EQ(Known(), 4u) << c.what;
+  }
+  EXPECT_EQ(kv_.Content(), before);
+}
+
+TEST_F(IdentityUploadTest, CallerThatDiesInTheMiddleChangesNothing) {
+  ASSERT_TRUE(Send({Snapshot(), Sealed(Page(0, 4)), End()}).ok());
+  {
+    grpc::ClientContext context;
+    v1::SyncIdentitiesResponse response;
+    const auto stream = stub_->SyncIdentities(&context, &response);
+    stream->Write(Snapshot());
+    stream->Write(Sealed(Page(0, 1)));
+    context.TryCancel();
+    EXPECT_FALSE(stream->Finish().ok());
+  }
+  ASSERT_TRUE(Send({Delta(), Named(false, "x"), End()}).ok());  // behind the other one
+  EXPECT_EQ(Known(), 4u);
+}
+
+TEST_F(IdentityUploadTest, PageForAnEarlierProcessSaysSo) {
+  const SyncRecipient earlier = *SyncRecipient::Create(clock_.WallNow());
+  Request page;
+  page.set_sealed_page(*pki::SealEnvelope(*pki::Certificate::FromPem(earlier.Pem()), Page(0, 1)));
+  EXPECT_EQ(Send({Snapshot(), page, End()}).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(IdentityUploadTest, CallsUnderWayAreLimited) {
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::ClientWriter<Request>>> streams;
+  v1::SyncIdentitiesResponse response;
+  for (int i = 0; i < IdentityUpload::kUploadsMax; ++i) {
+    contexts.push_back(std::make_unique<grpc::ClientContext>());
+    streams.push_back(stub_->SyncIdentities(contexts.back().get(), &response));
+    ASSERT_TRUE(streams.back()->Write(Snapshot()));
+  }
+  absl::Status status;
+  do {  // until all of them have arrived
+    status = Send({Snapshot(), Sealed(Page(0, 1)), End()}).status();
+  } while (status.ok());
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  for (auto& context : contexts) context->TryCancel();
+  for (auto& stream : streams) EXPECT_FALSE(stream->Finish().ok());
+}
+
+TEST_F(IdentityUploadTest, TooManyIdentitiesAreRefusedWhole) {
+  std::vector<Request> parts{Snapshot()};
+  for (int first = 0; first <= static_cast<int>(kIdentitiesMax); first += 5000)
+    parts.push_back(Sealed(Page(first, 5000)));
+  parts.push_back(End());
+  EXPECT_EQ(Send(parts).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(Known(), 0u);
+}
+
+// How long what the hub says takes to be in force, and how long a change of one identity; printed, since it depends on
+// the machine.
+TEST_F(IdentityUploadTest, LargeScopeIsTakenAndAChangeOfItIsCheap) {
+  for (const int count : {1000, static_cast<int>(kIdentitiesMax)}) {
+    std::vector<Request> parts{Snapshot()};
+    for (int first = 0; first < count; first += 1000) parts.push_back(Sealed(Page(first, 1000)));
+    parts.push_back(End());
+    absl::Time start = absl::Now();
+    ASSERT_TRUE(Send(parts).ok());
+    fmt::print("{} identities: snapshot {}", count, absl::FormatDuration(absl::Now() - start));
+    start = absl::Now();
+    const int writes = kv_.writes();
+    ASSERT_TRUE(Send(parts).ok());
+    fmt::print(", the same again {}", absl::FormatDuration(absl::Now() - start));
+    EXPECT_EQ(kv_.writes(), writes + 1);
+    start = absl::Now();
+    ASSERT_TRUE(Send({Delta(), Named(true, "dev00007"), End()}).ok());
+    fmt::print(", a delta of one {}\n", absl::FormatDuration(absl::Now() - start));
+    EXPECT_EQ(kv_.writes(), writes + 2);
+    EXPECT_EQ(Known(), static_cast<size_t>(count) - 1);
+  }
+}
+
+TEST_F(IdentityUploadTest, TokensAreSignedForTheGatewayItself) {
+  ASSERT_TRUE(Send({Snapshot(), End()}).ok());  // the credential is known by then
+  const auto stub = v1::Tokens::NewStub(channels_.Pick());
+  const auto sign = [&stub](int seconds, v1::SignTokenResponse* response) {
+    grpc::ClientContext context;
+    v1::SignTokenRequest request;
+    if (seconds > 0) request.mutable_valid_for()->set_seconds(seconds);
+    return rpc::FromGrpc(stub->SignToken(&context, request, response)).code();
+  };
+  v1::SignTokenResponse response;
+  ASSERT_EQ(sign(0, &response), absl::StatusCode::kOk);
+  EXPECT_EQ(response.device_id(), "edge1");
+  EXPECT_EQ(response.module_id(), "$edgeHub");
+  EXPECT_EQ(response.hub_hostname(), "hub.example");
+  EXPECT_EQ(response.expires_at().seconds(), absl::ToUnixSeconds(clock_.WallNow()) + 3600);
+  const auto token = iothub::ParseSasToken(response.token());
+  ASSERT_TRUE(token.ok()) << token.status();
+  EXPECT_EQ(token->resource, "hub.example/devices/edge1/modules/$edgeHub");
+  EXPECT_TRUE(iothub::IsSignedWith(*token, hub_.Get()->key));
+  EXPECT_EQ(token->expiry, absl::FromUnixSeconds(response.expires_at().seconds()));
+  EXPECT_EQ(sign(59, &response), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(sign(24 * 3600 + 1, &response), absl::StatusCode::kInvalidArgument);
+  ASSERT_EQ(sign(24 * 3600, &response), absl::StatusCode::kOk);
+}
+
+}  // namespace
+}  // namespace holdfast::auth
