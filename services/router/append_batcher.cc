@@ -22,8 +22,11 @@ int64_t NowMicroseconds() {
       .count();
 }
 
-// Codes by which the store says that this block will never be stored. All others mean "send it again".
+// Codes by which the store says that this block will never be stored. All others mean "send it again". No room is for
+// good, too: requests say wait_for_space, so the store holds what will fit one day, and with it what comes behind it; a
+// block that fits nowhere would be sent again for ever while later ones are committed.
 bool IsFinal(absl::StatusCode code) {
+  if (code == absl::StatusCode::kResourceExhausted) return true;
   return code == absl::StatusCode::kInvalidArgument || code == absl::StatusCode::kNotFound ||
          code == absl::StatusCode::kFailedPrecondition || code == absl::StatusCode::kOutOfRange ||
          code == absl::StatusCode::kPermissionDenied || code == absl::StatusCode::kUnimplemented;

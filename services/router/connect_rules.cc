@@ -36,12 +36,16 @@ std::string_view Word(ConnectResult result) {
       return "on_behalf_of";
     case ConnectResult::kBadWill:
       return "bad_will";
+    case ConnectResult::kCertificateChain:
+      return "certificate_chain";
     case ConnectResult::kDenied:
       return "denied";
     case ConnectResult::kNotReady:
       return "not_ready";
     case ConnectResult::kAuthUnavailable:
       return "auth_unavailable";
+    case ConnectResult::kStaleGrant:
+      return "stale_grant";
   }
   return "unknown";
 }
@@ -57,6 +61,7 @@ mqtt::ConnackCode CodeFor(ConnectResult result) {
     // P5: nobody was judged, so the client shall come again.
     case ConnectResult::kNotReady:
     case ConnectResult::kAuthUnavailable:
+    case ConnectResult::kStaleGrant:
       return mqtt::ConnackCode::kServerUnavailable;
     case ConnectResult::kMalformed:
     case ConnectResult::kNoUserName:
@@ -64,6 +69,7 @@ mqtt::ConnackCode CodeFor(ConnectResult result) {
     case ConnectResult::kClientIdMismatch:
     case ConnectResult::kOnBehalfOf:
     case ConnectResult::kBadWill:
+    case ConnectResult::kCertificateChain:
     case ConnectResult::kDenied:
       return mqtt::ConnackCode::kNotAuthorized;
   }
@@ -100,6 +106,15 @@ ConnectCheck CheckConnectError(mqtt::Error error) {
     return Refuse(ConnectResult::kProtocolLevel, "protocol level is not 4 (MQTT 3.1.1)");
   }
   return Refuse(ConnectResult::kMalformed, std::string(mqtt::Text(error)));
+}
+
+ConnectCheck CheckCertificateChain(const std::vector<std::string>& chain) {
+  size_t bytes = 0;
+  for (const std::string& der : chain) bytes += der.size();
+  if (chain.size() <= kChainCertificatesMax && bytes <= kChainBytesMax) return {};
+  return Refuse(ConnectResult::kCertificateChain,
+                fmt::format("client certificate with its chain is {} certificates and {} bytes; at most {} and {}",
+                            chain.size(), bytes, kChainCertificatesMax, kChainBytesMax));
 }
 
 ConnectCheck CheckAnswer(const absl::StatusOr<AuthenticateResponse>& answer) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -25,9 +26,11 @@ enum class ConnectResult : uint8_t {
   kClientIdMismatch,  // client id is not device[/module] of the user name
   kOnBehalfOf,        // auth-chain is not served
   kBadWill,
-  kDenied,           // auth said no
-  kNotReady,         // auth can't judge yet (P5)
-  kAuthUnavailable,  // auth didn't answer (P5)
+  kCertificateChain,  // longer than the limits
+  kDenied,            // auth said no
+  kNotReady,          // auth can't judge yet (P5)
+  kAuthUnavailable,   // auth didn't answer (P5)
+  kStaleGrant,        // what auth judged by has changed since, each time that it was asked (P11)
 };
 
 // "denied": a word for metrics and logs.
@@ -48,6 +51,13 @@ struct ConnectCheck {
 ConnectCheck CheckConnect(const mqtt::Connect& connect);
 // The check for a packet that did not decode.
 ConnectCheck CheckConnectError(mqtt::Error error);
+
+// A client certificate with its chain, as it is passed on to auth.
+inline constexpr size_t kChainCertificatesMax = 10;
+inline constexpr size_t kChainBytesMax = 64 * 1024;
+
+// Judges the size of what a client without a password showed; DER.
+ConnectCheck CheckCertificateChain(const std::vector<std::string>& chain);
 
 // Judges auth's answer.
 ConnectCheck CheckAnswer(const absl::StatusOr<auth::v1::AuthenticateResponse>& answer);

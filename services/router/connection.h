@@ -61,6 +61,8 @@ struct AcceptedConnection {
   std::optional<StoredWill> will;
   // From now; InfiniteDuration = no end known.
   absl::Duration valid_for = absl::InfiniteDuration();
+  // What auth judged by; 0 = it did not say.
+  uint64_t identity_version = 0;
   // What came behind the CONNECT already.
   std::string input;
 };

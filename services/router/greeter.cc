@@ -28,6 +28,8 @@ constexpr int64_t kRefusalLinesPerSecond = 100;
 constexpr size_t kReadBytes = 4096;
 // How long a refused client has to read its CONNACK and close.
 constexpr absl::Duration kLinger = absl::Seconds(1);
+// Asked so often in all, when identities change faster than auth answers; then the client is told to come again.
+constexpr int kAsksMax = 3;
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
 absl::Duration ValidFor(const auth::v1::AuthenticateResponse& response) {
@@ -143,12 +145,25 @@ class Greeting : public std::enable_shared_from_this<Greeting> {
     mqtt::Connect connect;
     const mqtt::Error error = mqtt::DecodeConnect(mqtt::ScanFrame(packet, kConnectBytesMax).frame, &connect);
     ConnectCheck check = error == mqtt::Error::kOk ? CheckConnect(connect) : CheckConnectError(error);
+    std::vector<std::string> chain;
+    if (check.result == ConnectResult::kAccepted && connect.password.empty()) {
+      chain = transport().CertificateChain();
+      if (ConnectCheck size = CheckCertificateChain(chain); size.result != ConnectResult::kAccepted) {
+        check = std::move(size);
+      }
+    }
     if (check.result == ConnectResult::kAccepted) {
-      const auto answer = co_await Ask(check.user.identity, connect);
-      ConnectCheck verdict = CheckAnswer(answer);
+      auth::v1::AuthenticateRequest request;
+      request.set_device_id(check.user.identity.device_id);
+      request.set_module_id(check.user.identity.module_id);
+      request.set_password(std::string(connect.password));
+      request.set_peer(transport().peer());
+      for (std::string& der : chain) request.add_certificate_chain(std::move(der));
+      auth::v1::AuthenticateResponse grant;
+      ConnectCheck verdict = co_await AskUntilItHolds(check.user.identity, request, &grant);
       if (verdict.result == ConnectResult::kAccepted) {
         parts_.metrics.Connect(verdict.result);
-        HandOver(std::move(check.user), connect, ValidFor(*answer));
+        HandOver(std::move(check.user), connect, grant);
         co_return;
       }
       check = std::move(verdict);
@@ -160,21 +175,28 @@ class Greeting : public std::enable_shared_from_this<Greeting> {
     if (check.result != ConnectResult::kMalformed) co_await Refuse(CodeFor(check.result));
   }
 
-  awaitable<absl::StatusOr<auth::v1::AuthenticateResponse>> Ask(const Identity& identity,
-                                                                const mqtt::Connect& connect) {
-    auth::v1::AuthenticateRequest request;
-    request.set_device_id(identity.device_id);
-    request.set_module_id(identity.module_id);
-    request.set_password(std::string(connect.password));
-    request.set_peer(transport().peer());
-    if (connect.password.empty()) {
-      for (std::string& der : transport().CertificateChain()) request.add_certificate_chain(std::move(der));
+  // P11: what auth judged by may have changed before its answer came here, and nobody would look at it again.
+  awaitable<ConnectCheck> AskUntilItHolds(const Identity& identity, const auth::v1::AuthenticateRequest& request,
+                                          auth::v1::AuthenticateResponse* grant) {
+    for (int asked = 0; asked < kAsksMax; ++asked) {
+      auto answer = co_await Ask(request);
+      ConnectCheck verdict = CheckAnswer(answer);
+      if (verdict.result != ConnectResult::kAccepted) co_return verdict;
+      *grant = *std::move(answer);
+      if (parts_.identities.Holds(identity, grant->identity_version())) co_return verdict;
     }
+    ConnectCheck stale;
+    stale.result = ConnectResult::kStaleGrant;
+    stale.reason = "its identity changed after auth had judged it, several times";
+    co_return stale;
+  }
+
+  awaitable<absl::StatusOr<auth::v1::AuthenticateResponse>> Ask(const auth::v1::AuthenticateRequest& request) {
     using Answer = absl::StatusOr<auth::v1::AuthenticateResponse>;
     // The answer comes on a thread of gRPC's; the coroutine goes on on its own.
     asio::steady_timer arrived(thread_->context(), asio::steady_timer::time_point::max());
     auto answer = std::make_shared<std::optional<Answer>>();
-    parts_.auth.Authenticate(std::move(request),
+    parts_.auth.Authenticate(request,
                              [thread = thread_, answer, &arrived, self = shared_from_this()](Answer result) mutable {
                                auto held = std::make_shared<Answer>(std::move(result));
                                thread->Post([answer, held, &arrived, self = std::move(self)] {
@@ -186,10 +208,11 @@ class Greeting : public std::enable_shared_from_this<Greeting> {
     co_return std::move(**answer);
   }
 
-  void HandOver(UserName user, const mqtt::Connect& connect, absl::Duration valid_for) {
+  void HandOver(UserName user, const mqtt::Connect& connect, const auth::v1::AuthenticateResponse& grant) {
     connection_->clean_session = connect.clean_session;
     connection_->keep_alive_seconds = connect.keep_alive_seconds;
-    connection_->valid_for = valid_for;
+    connection_->valid_for = ValidFor(grant);
+    connection_->identity_version = grant.identity_version();
     if (connect.has_will) {
       const PublishTopic topic = ClientTopics(user.identity).Classify(connect.will.topic);
       connection_->will = StoredWill{.property_bag = std::string(topic.bag),

@@ -6,6 +6,7 @@
 #include "lib/base/clock.h"
 #include "services/router/auth_client.h"
 #include "services/router/connection.h"
+#include "services/router/identity_watch.h"
 #include "services/router/io_thread.h"
 #include "services/router/log_limit.h"
 #include "services/router/router_metrics.h"
@@ -26,6 +27,7 @@ class Greeter {
     const RouterOptions& options;
     const Clock& clock;
     AuthClient& auth;
+    const IdentityChanges& identities;
     HomeThreads& homes;
     RouterMetrics& metrics;
     // Gives the connection to its home thread.

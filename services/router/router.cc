@@ -31,6 +31,7 @@ Router::Router(const RouterOptions& options, Parts parts)
           std::make_unique<Greeter>(Greeter::Parts{.options = options_,
                                                    .clock = parts.clock,
                                                    .auth = *auth_,
+                                                   .identities = identities_,
                                                    .homes = *homes_,
                                                    .metrics = metrics_,
                                                    .hand_over = [this](std::shared_ptr<AcceptedConnection> connection) {
@@ -38,7 +39,8 @@ Router::Router(const RouterOptions& options, Parts parts)
                                                    }})) {
   const size_t count = ThreadCount(options);
   for (size_t i = 0; i < count; ++i) {
-    workers_.push_back(std::make_unique<Worker>(&options_, &routes_, &parts.clock, &metrics_, &parts.store, count));
+    workers_.push_back(
+        std::make_unique<Worker>(&options_, &routes_, &parts.clock, &metrics_, &identities_, &parts.store, count));
   }
 }
 
@@ -80,9 +82,17 @@ void Router::StartListener(Listener* listener, bool tls) {
 }
 
 void Router::Start(std::function<void()> on_ready) {
-  watch_ = std::make_unique<IdentityWatch>(&parts_.auth, [this](const IdentityChanges::Drop& drop) {
-    for (const auto& worker : workers_) worker->Drop(drop);
-  });
+  watch_ = std::make_unique<IdentityWatch>(&parts_.auth, &identities_,
+                                           IdentityWatch::Events{.on_drop =
+                                                                     [this](const IdentityChanges::Drop& drop) {
+                                                                       for (const auto& worker : workers_)
+                                                                         worker->Drop(drop);
+                                                                     },
+                                                                 .on_list =
+                                                                     [this] {
+                                                                       for (const auto& worker : workers_)
+                                                                         worker->CheckGrants();
+                                                                     }});
   if (mqtt_ != nullptr) StartListener(mqtt_.get(), /*tls=*/false);
   if (mqtts_ == nullptr) return on_ready();
   certificate_->Start([this, on_ready = std::move(on_ready)] {

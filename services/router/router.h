@@ -55,6 +55,7 @@ class Router {
   ConnectionLimit limit_;
   std::unique_ptr<HomeThreads> homes_;
   std::unique_ptr<AuthClient> auth_;
+  IdentityChanges identities_;
   std::unique_ptr<Greeter> greeter_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Listener> mqtt_;

@@ -5,9 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "lib/rpc/server.h"
-#include "lib/testing/temp_dir.h"
-#include "services/router/router_test_peers.h"
+#include "services/router/router_fixture.h"
 
 namespace holdfast::router {
 namespace {
@@ -15,62 +13,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::Optional;
-
-MATCHER_P(CodeIs, code, "") {
-  return arg.code == code;
-}
-constexpr auto kAccepted = mqtt::ConnackCode::kAccepted;
-
-class RouterTest : public ::testing::Test {
- protected:
-  RouterTest() { options_ = {.mqtts_address = "", .mqtt_address = "127.0.0.1:0", .io_threads = 2}; }
-
-  ~RouterTest() override {
-    store_.Hold(false);
-    if (router_ != nullptr) router_->Stop();
-    identities_.Stop();
-  }
-
-  void Start() {
-    StartAuth();
-    store_server_ = Serve("store", {&store_});
-    metrics_ = *Metrics::Create("");
-    StartRouter();
-  }
-  void StartAuth() { auth_server_ = Serve("auth", {&auth_, &identities_}); }
-  void StartRouter() {
-    router_.reset();
-    auto router = Router::Create(
-        options_, {.auth = auth_channels_, .store = store_channels_, .metrics = *metrics_, .clock = *Clock::System()});
-    ASSERT_TRUE(router.ok()) << router.status();
-    router_ = *std::move(router);
-    router_->Start([] {});
-    ASSERT_TRUE(auth_channels_.WaitUntilReady(absl::Seconds(10)).ok());
-  }
-  std::unique_ptr<rpc::Server> Serve(const std::string& service, const std::vector<grpc::Service*>& services) {
-    auto server = rpc::Server::Create({.run_dir = dir_.path(), .service = service}, services);
-    EXPECT_TRUE(server.ok()) << server.status();
-    return *std::move(server);
-  }
-  Peer NewPeer() { return Peer(router_->mqtt_port()); }
-  Peer Connected(std::string_view device, bool clean_session = false) {
-    Peer peer = NewPeer();
-    EXPECT_THAT(peer.Connect(DeviceConnect(device, clean_session)), Optional(CodeIs(kAccepted)));
-    return peer;
-  }
-
-  TempDir dir_;
-  RouterOptions options_;
-  FakeStore store_;
-  FakeAuth auth_;
-  FakeIdentities identities_;
-  std::unique_ptr<rpc::Server> store_server_;
-  std::unique_ptr<rpc::Server> auth_server_;
-  rpc::Channels auth_channels_{dir_.path(), "auth"};
-  rpc::Channels store_channels_{dir_.path(), "store"};
-  std::unique_ptr<Metrics> metrics_;
-  std::unique_ptr<Router> router_;
-};
 
 // P1: the PUBACK comes after the commit, and not before.
 TEST_F(RouterTest, PubackComesAfterTheCommit) {
@@ -160,23 +102,6 @@ TEST_F(RouterTest, ConnectThatIsRefusedGetsItsCode) {
   no_connect.Send(Telemetry("dev1", 1, "x"));
   EXPECT_TRUE(no_connect.Closed());
   EXPECT_THAT(store_.Bodies(), IsEmpty());
-}
-
-// P5: "server unavailable" before the first sync and while auth is away; a client that comes again is let in when it is
-// back.
-TEST_F(RouterTest, WithoutAJudgeClientsAreToldToComeAgain) {
-  Start();
-  auth_.SetNotReady(true);
-  EXPECT_THAT(NewPeer().Connect(DeviceConnect("dev1")), Optional(CodeIs(mqtt::ConnackCode::kServerUnavailable)));
-  auth_.SetNotReady(false);
-  auth_server_->Stop(absl::ZeroDuration());
-  auth_server_.reset();
-  EXPECT_THAT(NewPeer().Connect(DeviceConnect("dev1")), Optional(CodeIs(mqtt::ConnackCode::kServerUnavailable)));
-  StartAuth();
-  EXPECT_TRUE(Eventually([&] {
-    const auto connack = NewPeer().Connect(DeviceConnect("dev1"));
-    return connack.has_value() && connack->code == kAccepted;
-  }));
 }
 
 // P12: a connection that says nothing does not stay.
@@ -322,6 +247,38 @@ TEST_F(RouterTest, StoreThatSaysLaterIsAskedAgainAndOneThatSaysNeverClosesTheCon
   EXPECT_THAT(store_.Bodies(), ElementsAre("later"));
 }
 
+// P2: requests wait for space, so "no room" is said of a block that can never fit. To send it again would put it behind
+// all that is committed meanwhile, for ever.
+TEST_F(RouterTest, BlockThatCanNeverFitIsNotSentAgainAndAgain) {
+  Start();
+  Peer peer = Connected("dev1"), other = Connected("dev2");
+  store_.FailNext(grpc::StatusCode::RESOURCE_EXHAUSTED);
+  peer.Send(Telemetry("dev1", 1, "too large"));
+  EXPECT_TRUE(peer.Closed());
+  other.Send(Telemetry("dev2", 1, "fits"));
+  EXPECT_EQ(other.Read(), Puback(1));
+  EXPECT_THAT(store_.Bodies(), ElementsAre("fits"));
+}
+
+// P2: a store that can't take a block now takes none behind it on the same stream: they go out again together, in
+// order.
+TEST_F(RouterTest, BlocksBehindOneThatFailedStayBehindIt) {
+  options_.io_threads = 1;
+  Start();
+  Peer peer = Connected("dev1");
+  store_.Hold(true);
+  std::vector<std::string> bodies;
+  for (uint16_t id = 1; id <= 6; ++id) {
+    bodies.push_back(fmt::format("m{}", id));
+    peer.Send(Telemetry("dev1", id, bodies.back()));
+    ASSERT_TRUE(Eventually([&] { return router_->Status().received() == id; }));
+  }
+  store_.FailNext(grpc::StatusCode::UNAVAILABLE);
+  store_.Hold(false);
+  for (uint16_t id = 1; id <= 6; ++id) ASSERT_EQ(peer.Read(), Puback(id));
+  EXPECT_EQ(store_.Bodies(), bodies);
+}
+
 TEST_F(RouterTest, ForbiddenTopicsQos2AndMalformedBagsCloseAndStoreNothing) {
   options_.packet_bytes_max = 1024;
   Start();
@@ -448,34 +405,6 @@ TEST_F(RouterTest, SessionAboveItsInflightLimitIsNotReadAndGoesOn) {
   for (uint16_t id = 1; id <= 100; ++id) ASSERT_EQ(peer.Read(), Puback(id));
 }
 
-TEST_F(RouterTest, TokenThatEndsClosesTheConnection) {
-  auth_.SetValidFor(absl::Milliseconds(300));
-  Start();
-  Peer peer = Connected("dev1");
-  EXPECT_TRUE(peer.Closed());
-}
-
-// P11: a removed identity is out, and so are the modules of a removed device.
-TEST_F(RouterTest, RemovedIdentityIsOut) {
-  Start();
-  Peer dev1 = Connected("dev1");
-  Peer dev2 = Connected("dev2");
-  auth::v1::WatchIdentitiesResponse all;
-  for (const char* id : {"dev1", "dev2"}) {
-    auth::v1::Identity* identity = all.add_changed();
-    identity->set_device_id(id);
-    identity->set_enabled(true);
-    identity->set_version(1);
-  }
-  identities_.Push(all);
-  auth::v1::WatchIdentitiesResponse removed;
-  removed.add_removed()->set_device_id("dev1");
-  identities_.Push(removed);
-  EXPECT_TRUE(dev1.Closed());
-  dev2.Send(Telemetry("dev2", 1, "still in"));
-  EXPECT_EQ(dev2.Read(), Puback(1));
-}
-
 TEST_F(RouterTest, OperatorClosesASession) {
   Start();
   Peer peer = Connected("dev1");
@@ -510,6 +439,87 @@ TEST_F(RouterTest, ConnectionsAboveTheLimitAreClosed) {
     const auto connack = NewPeer().Connect(DeviceConnect("c"));
     return connack.has_value() && connack->code == kAccepted;
   }));
+}
+
+// P2: a client of a clean session that comes back while its messages are being committed stays behind them. Two
+// threads, two streams to the store: on the other one its new message would be first.
+TEST_F(RouterTest, CleanSessionThatComesBackDuringACommitStaysInOrder) {
+  Start();
+  Peer first_thread = Connected("a", true);
+  store_.HoldBody("older");
+  {
+    Peer second_thread = Connected("b", true);
+    second_thread.Send(Telemetry("b", 1, "older"));
+    ASSERT_TRUE(Eventually([&] { return store_.held() == 1; }));
+  }
+  ASSERT_TRUE(Eventually([&] { return router_->Status().sessions() == 1; }));
+  // Now there are as many on either, and the first is taken.
+  Peer balance = Connected("c", true);
+  Peer again = Connected("b", true);
+  again.Send(Telemetry("b", 1, "newer"));
+  EXPECT_TRUE(again.Silent(absl::Milliseconds(100)));
+  store_.HoldBody("");
+  EXPECT_EQ(again.Read(), Puback(1));
+  EXPECT_THAT(store_.Bodies(), ElementsAre("older", "newer"));
+}
+
+// While the store does not answer, a client that waits for its PUBACKs gets its pings answered, in the order of nothing
+// but themselves, and once.
+TEST_F(RouterTest, PingIsAnsweredWhileThereIsBackPressure) {
+  options_.pending_bytes_max = 64 * 1024;
+  Start();
+  mqtt::Connect connect = DeviceConnect("dev1");
+  connect.keep_alive_seconds = 1;
+  Peer peer = NewPeer();
+  ASSERT_THAT(peer.Connect(connect), Optional(CodeIs(kAccepted)));
+  store_.Hold(true);
+  const std::string body(1000, 'b');
+  std::string bytes;
+  constexpr uint16_t kMessages = 100;
+  for (uint16_t id = 1; id <= kMessages; ++id) bytes += Telemetry("dev1", id, body);
+  std::string ping, pong, goodbye;
+  mqtt::AppendPingreq(&ping);
+  mqtt::AppendPingresp(&pong);
+  peer.Send(bytes + ping);
+  EXPECT_EQ(peer.Read(), pong);
+  EXPECT_TRUE(router_->Status().paused());
+  // Longer than 1.5 times the keep-alive, pinging as a client does.
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_TRUE(peer.Silent(absl::Milliseconds(500)));
+    peer.Send(ping);
+    ASSERT_EQ(peer.Read(), pong);
+  }
+  mqtt::AppendDisconnect(&goodbye);
+  peer.Send(ping + Telemetry("dev1", kMessages + 1, "last") + ping);
+  EXPECT_EQ(peer.Read(), pong);
+  EXPECT_EQ(peer.Read(), pong);
+  store_.Hold(false);
+  for (uint16_t id = 1; id <= kMessages + 1; ++id) ASSERT_EQ(peer.Read(), Puback(id));
+  EXPECT_TRUE(peer.Silent(absl::Milliseconds(50)));
+  EXPECT_EQ(store_.Bodies().size(), kMessages + 1u);
+}
+
+// A goodbye that is read while paused is a goodbye: no will.
+TEST_F(RouterTest, GoodbyeDuringBackPressureIsHeardInItsTurn) {
+  options_.session_inflight_max = 2;
+  Start();
+  mqtt::Connect connect = DeviceConnect("dev1");
+  connect.has_will = true;
+  connect.will = {.topic = "devices/dev1/messages/events/", .message = "I am gone", .qos = 1};
+  Peer peer = NewPeer();
+  ASSERT_THAT(peer.Connect(connect), Optional(CodeIs(kAccepted)));
+  store_.Hold(true);
+  std::string goodbye;
+  mqtt::AppendDisconnect(&goodbye);
+  peer.Send(Telemetry("dev1", 1, "a") + Telemetry("dev1", 2, "b"));
+  ASSERT_TRUE(Eventually([&] { return router_->Status().received() == 2; }));
+  peer.Send(Telemetry("dev1", 3, "c") + goodbye);
+  peer.Close();
+  store_.Hold(false);
+  EXPECT_TRUE(Eventually([&] { return router_->Status().sessions() == 0; }));
+  EXPECT_TRUE(Eventually([&] { return store_.Bodies().size() == 3; }));
+  router_->Stop();
+  EXPECT_THAT(store_.Bodies(), ElementsAre("a", "b", "c"));
 }
 
 // P1: a stop acknowledges what is committed within the grace.

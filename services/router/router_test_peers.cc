@@ -35,6 +35,7 @@ grpc::Status FakeStore::Append(grpc::ServerContext* context,
                                grpc::ServerReaderWriter<store::v1::AppendResponse, store::v1::AppendRequest>* stream) {
   store::v1::AppendRequest request;
   uint64_t breaks = 0;
+  bool failed = false;
   {
     absl::MutexLock lock(&mutex_);
     breaks = breaks_;
@@ -46,7 +47,8 @@ grpc::Status FakeStore::Append(grpc::ServerContext* context,
       absl::MutexLock lock(&mutex_);
       ++held_;
       const auto go_on = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-        return !hold_ || breaks_ != breaks || context->IsCancelled();
+        const bool hold = hold_ || (!hold_body_.empty() && request.records().find(hold_body_) != std::string::npos);
+        return !hold || breaks_ != breaks || context->IsCancelled();
       };
       while (!mutex_.AwaitWithTimeout(absl::Condition(&go_on), absl::Milliseconds(20))) {
       }
@@ -56,7 +58,9 @@ grpc::Status FakeStore::Append(grpc::ServerContext* context,
         return {grpc::StatusCode::UNAVAILABLE, "broken"};
       }
       if (context->IsCancelled()) return grpc::Status::CANCELLED;
-      response.set_code(std::exchange(fail_next_, 0));
+      response.set_code(failed ? grpc::StatusCode::UNAVAILABLE : std::exchange(fail_next_, 0));
+      // As the store does: nothing overtakes on a stream.
+      if (response.code() == grpc::StatusCode::UNAVAILABLE) failed = true;
       if (response.code() == 0) {
         Commit(request);
         response.set_first_sequence(messages_.size() - request.record_count() + 1);
@@ -82,6 +86,11 @@ grpc::Status FakeStore::Peek(grpc::ServerContext*, const store::v1::PeekRequest*
 void FakeStore::Hold(bool hold) {
   absl::MutexLock lock(&mutex_);
   hold_ = hold;
+}
+
+void FakeStore::HoldBody(std::string body) {
+  absl::MutexLock lock(&mutex_);
+  hold_body_ = std::move(body);
 }
 
 void FakeStore::FailNext(int code) {
@@ -116,16 +125,40 @@ std::vector<store::v1::AppendRequest> FakeStore::Requests() {
   return requests_;
 }
 
+bool FakeAuth::Knows(const auth::v1::AuthenticateRequest& request) {
+  if (const auto it = deny_after_.find(request.device_id());
+      it != deny_after_.end() && asked_[request.device_id()] > it->second) {
+    return false;
+  }
+  if (!request.password().empty()) return request.password() == "good";
+  return request.certificate_chain_size() > 0 && certificates_.count(request.certificate_chain(0)) > 0;
+}
+
 grpc::Status FakeAuth::Authenticate(grpc::ServerContext*, const auth::v1::AuthenticateRequest* request,
                                     auth::v1::AuthenticateResponse* response) {
+  std::function<void(const auth::v1::AuthenticateRequest&)> on_ask;
+  {
+    absl::MutexLock lock(&mutex_);
+    request_ = *request;
+    ++asked_[request->device_id()];
+    on_ask = on_ask_;
+  }
+  if (on_ask) on_ask(*request);
   absl::MutexLock lock(&mutex_);
+  if (request->device_id().starts_with("unknown")) {
+    ++held_;
+    const auto go_on = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return !hold_; };
+    mutex_.Await(absl::Condition(&go_on));
+    --held_;
+  }
   if (not_ready_) {
     response->set_decision(auth::v1::AuthenticateResponse::DECISION_NOT_READY);
-  } else if (request->password() != "good") {
+  } else if (!Knows(*request)) {
     response->set_decision(auth::v1::AuthenticateResponse::DECISION_DENIED);
     response->set_reason(auth::v1::AuthenticateResponse::REASON_WRONG_SIGNATURE);
   } else {
     response->set_decision(auth::v1::AuthenticateResponse::DECISION_GRANTED);
+    response->set_identity_version(version_);
     if (valid_for_ != absl::InfiniteDuration()) {
       response->mutable_valid_for()->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(valid_for_)));
     }
@@ -141,6 +174,66 @@ void FakeAuth::SetValidFor(absl::Duration valid_for) {
 void FakeAuth::SetNotReady(bool not_ready) {
   absl::MutexLock lock(&mutex_);
   not_ready_ = not_ready;
+}
+
+void FakeAuth::SetVersion(uint64_t version) {
+  absl::MutexLock lock(&mutex_);
+  version_ = version;
+}
+
+void FakeAuth::AddCertificate(std::string der) {
+  absl::MutexLock lock(&mutex_);
+  certificates_.insert(std::move(der));
+}
+
+void FakeAuth::OnAsk(std::function<void(const auth::v1::AuthenticateRequest&)> on_ask) {
+  absl::MutexLock lock(&mutex_);
+  on_ask_ = std::move(on_ask);
+}
+
+void FakeAuth::DenyFromNextOn(const std::string& device) {
+  absl::MutexLock lock(&mutex_);
+  deny_after_[device] = asked_[device];
+}
+
+void FakeAuth::Hold(bool hold) {
+  absl::MutexLock lock(&mutex_);
+  hold_ = hold;
+}
+
+size_t FakeAuth::held() {
+  absl::MutexLock lock(&mutex_);
+  return held_;
+}
+
+size_t FakeAuth::asked(const std::string& device) {
+  absl::MutexLock lock(&mutex_);
+  return asked_[device];
+}
+
+auth::v1::AuthenticateRequest FakeAuth::request() {
+  absl::MutexLock lock(&mutex_);
+  return request_;
+}
+
+FakeCertificates::FakeCertificates()
+    : key_(*pki::PrivateKey::Generate()), ca_(*pki::MakeRootCa(key_, "test CA", absl::Now())) {}
+
+grpc::Status FakeCertificates::IssueServerCertificate(grpc::ServerContext*,
+                                                      const auth::v1::IssueServerCertificateRequest* request,
+                                                      auth::v1::IssueServerCertificateResponse* response) {
+  const auto certificate = pki::MakeServerCertificateFromCsr(request->certificate_signing_request_pem(), {"localhost"},
+                                                             ca_, key_, absl::Now());
+  if (!certificate.ok()) return {grpc::StatusCode::INVALID_ARGUMENT, std::string(certificate.status().message())};
+  response->set_certificate_chain_pem(certificate->ToPem() + ca_.ToPem());
+  absl::MutexLock lock(&mutex_);
+  response->mutable_renew_after()->set_seconds(absl::ToInt64Seconds(renew_after_));
+  return grpc::Status::OK;
+}
+
+void FakeCertificates::SetRenewAfter(absl::Duration renew_after) {
+  absl::MutexLock lock(&mutex_);
+  renew_after_ = renew_after;
 }
 
 grpc::Status FakeIdentities::WatchIdentities(grpc::ServerContext* context, const auth::v1::WatchIdentitiesRequest*,

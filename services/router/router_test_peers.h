@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,7 @@
 #include "holdfast/store/v1/store.grpc.pb.h"
 #include "lib/base/unique_fd.h"
 #include "lib/mqtt/packet.h"
+#include "lib/pki/certificate.h"
 
 namespace holdfast::router {
 
@@ -33,6 +35,8 @@ class FakeStore final : public store::v1::Queues::Service {
 
   // From now on requests arrive and are not answered; false lets them go.
   void Hold(bool hold);
+  // Only requests that hold a message with this body are not answered; "" lets them go.
+  void HoldBody(std::string body);
   // Answers the next request with this code.
   void FailNext(int code);
   // Requests that wait for an answer.
@@ -50,6 +54,7 @@ class FakeStore final : public store::v1::Queues::Service {
 
   absl::Mutex mutex_;
   bool hold_ ABSL_GUARDED_BY(mutex_) = false;
+  std::string hold_body_ ABSL_GUARDED_BY(mutex_);
   bool commit_on_break_ ABSL_GUARDED_BY(mutex_) = false;
   int fail_next_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t breaks_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -58,18 +63,60 @@ class FakeStore final : public store::v1::Queues::Service {
   std::vector<message::v1::Envelope> messages_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Grants to whoever has the password "good". Thread-safe.
+// Grants to whoever has the password "good", or none and a certificate that it knows. Thread-safe.
 class FakeAuth final : public auth::v1::Authentication::Service {
  public:
   grpc::Status Authenticate(grpc::ServerContext* context, const auth::v1::AuthenticateRequest* request,
                             auth::v1::AuthenticateResponse* response) override;
   void SetValidFor(absl::Duration valid_for);
   void SetNotReady(bool not_ready);
+  // The identity_version of grants; 0 = none.
+  void SetVersion(uint64_t version);
+  // Accepts this leaf, DER, where there is no password.
+  void AddCertificate(std::string der);
+  // Called with each request before it is judged; may call this object. nullptr = no more.
+  void OnAsk(std::function<void(const auth::v1::AuthenticateRequest&)> on_ask);
+  // The request that is being judged is granted once more, those after it are denied.
+  void DenyFromNextOn(const std::string& device);
+  // Requests of devices "unknown…" are not answered while true.
+  void Hold(bool hold);
+  size_t held();
+
+  size_t asked(const std::string& device);
+  // The latest request.
+  auth::v1::AuthenticateRequest request();
 
  private:
+  bool Knows(const auth::v1::AuthenticateRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   absl::Mutex mutex_;
   absl::Duration valid_for_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteDuration();
   bool not_ready_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t version_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::set<std::string> certificates_ ABSL_GUARDED_BY(mutex_);
+  std::function<void(const auth::v1::AuthenticateRequest&)> on_ask_ ABSL_GUARDED_BY(mutex_);
+  // Asks after this one are denied.
+  std::map<std::string, size_t> deny_after_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, size_t> asked_ ABSL_GUARDED_BY(mutex_);
+  bool hold_ ABSL_GUARDED_BY(mutex_) = false;
+  size_t held_ ABSL_GUARDED_BY(mutex_) = 0;
+  auth::v1::AuthenticateRequest request_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Issues server certificates from a CA of its own. Thread-safe.
+class FakeCertificates final : public auth::v1::Certificates::Service {
+ public:
+  FakeCertificates();
+  grpc::Status IssueServerCertificate(grpc::ServerContext* context,
+                                      const auth::v1::IssueServerCertificateRequest* request,
+                                      auth::v1::IssueServerCertificateResponse* response) override;
+  void SetRenewAfter(absl::Duration renew_after);
+
+ private:
+  const pki::PrivateKey key_;
+  const pki::Certificate ca_;
+  absl::Mutex mutex_;
+  absl::Duration renew_after_ ABSL_GUARDED_BY(mutex_) = absl::Hours(1);
 };
 
 // Streams what it is given. Thread-safe.

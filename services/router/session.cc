@@ -16,6 +16,8 @@ constexpr size_t kLargeReadBytes = kReadBufferBytes - kCopiedInputMax;
 // Body and properties of a message (IoT Hub MQTT contract: telemetry).
 constexpr size_t kMessageBytesMax = 262'144;
 constexpr size_t kPacketHeaderMax = 5;
+// Bytes that a paused session holds; all those of a thread together hold pending_bytes_max more, at most.
+constexpr size_t kPausedInputMax = 64 * 1024;
 constexpr std::string_view kTwinUnavailable = "$iothub/twin/res/503/?$rid=";
 
 absl::Duration SilenceMax(uint16_t keep_alive_seconds, absl::Duration max) {
@@ -28,6 +30,7 @@ absl::Duration SilenceMax(uint16_t keep_alive_seconds, absl::Duration max) {
 Session::Session(uint64_t id, AcceptedConnection connection, Client* client, const SessionContext* context)
     : id_(id),
       identity_(connection.user.identity),
+      identity_version_(connection.identity_version),
       client_id_(identity_.ClientId()),
       clean_session_(connection.clean_session),
       keep_alive_seconds_(connection.keep_alive_seconds),
@@ -61,7 +64,7 @@ bool Session::Full() const {
 }
 
 void Session::ArmRead() {
-  if (closed_ || paused_ || reading_) return;
+  if (closed_ || reading_ || (paused_ && ReadAheadRoom() == 0)) return;
   reading_ = true;
   if (transport_->more()) {
     context_.thread.Post([self = shared_from_this()] {
@@ -78,7 +81,8 @@ void Session::ArmRead() {
 }
 
 void Session::OnReadable() {
-  if (closed_ || paused_) return;
+  if (closed_) return;
+  if (paused_) return ReadAhead();
   Transport::Result result;
   const bool large = input_.size() > kCopiedInputMax;
   const size_t had = input_.size();
@@ -116,6 +120,52 @@ void Session::OnReadable() {
   ArmRead();
 }
 
+size_t Session::ReadAheadRoom() const {
+  const size_t total_max = static_cast<size_t>(context_.options.pending_bytes_max);
+  if (ended_ || stopping_ || input_.size() >= kPausedInputMax || context_.read_ahead_bytes >= total_max) return 0;
+  return std::min({kPausedInputMax - input_.size(), total_max - context_.read_ahead_bytes, kReadBufferBytes});
+}
+
+void Session::ReadAhead() {
+  const size_t room = ReadAheadRoom();
+  if (room == 0) return;
+  const Transport::Result result = transport_->Read(context_.read_buffer.data(), room);
+  if (result.state == Transport::State::kClosed || result.state == Transport::State::kError) {
+    // What came before is looked at first: there may be a DISCONNECT in it.
+    ended_ = true;
+    return;
+  }
+  if (result.state == Transport::State::kOk) {
+    last_heard_ = context_.clock.SinceBoot();
+    input_.append(context_.read_buffer.data(), result.bytes);
+    read_ahead_ += result.bytes;
+    context_.read_ahead_bytes += result.bytes;
+    AnswerPings();
+  }
+  Flush();
+  ArmRead();
+}
+
+void Session::AnswerPings() {
+  const size_t limit = static_cast<size_t>(context_.options.packet_bytes_max) + kPacketHeaderMax;
+  while (true) {
+    const mqtt::ScanResult scan = mqtt::ScanFrame(std::string_view(input_).substr(scanned_), limit);
+    if (scan.state != mqtt::ScanResult::kPacket) return;
+    if (scan.frame.type() != mqtt::PacketType::kPingreq || mqtt::DecodeEmpty(scan.frame) != mqtt::Error::kOk) {
+      scanned_ += scan.frame.size;
+      continue;
+    }
+    input_.erase(scanned_, scan.frame.size);
+    mqtt::AppendPingresp(&output_);
+  }
+}
+
+void Session::EndReadAhead() {
+  scanned_ = 0;
+  ended_ = false;
+  context_.read_ahead_bytes -= std::exchange(read_ahead_, 0);
+}
+
 void Session::Consume(std::string_view data) {
   batch_unix_ms_ = absl::ToUnixMillis(context_.clock.WallNow());
   const size_t pending_before = context_.batcher.pending_bytes();
@@ -125,6 +175,7 @@ void Session::Consume(std::string_view data) {
   received_before_batch_ = received_;
   if (closed_) return;
   if (used < data.size()) input_.assign(data.substr(used));
+  if (paused_) AnswerPings();
   EmitPubacks();
   Flush();
 }
@@ -341,6 +392,7 @@ void Session::StopReading() {
 void Session::Resume() {
   if (closed_ || !paused_ || stopping_ || Full()) return;
   paused_ = false;
+  EndReadAhead();
   last_heard_ = context_.clock.SinceBoot();
   std::string held;
   held.swap(input_);
@@ -351,7 +403,7 @@ void Session::Resume() {
 void Session::CheckTimers() {
   const absl::Duration now = context_.clock.SinceBoot();
   if (now >= ends_at_) {
-    Close(CloseReason::kTokenExpired, "the token of its CONNECT has expired");
+    Close(CloseReason::kTokenExpired, "the token or the certificate of its CONNECT has expired");
   } else if (!paused_ && now - last_heard_ > silence_max_) {
     Close(CloseReason::kKeepAlive, fmt::format("silent for {}", absl::FormatDuration(now - last_heard_)));
   }
@@ -372,6 +424,7 @@ void Session::PublishWill() {
 void Session::Close(CloseReason reason, std::string_view detail) {
   if (closed_) return;
   closed_ = true;
+  EndReadAhead();
   const auto self = shared_from_this();
   EmitPubacks();
   // What doesn't fit into the socket's buffer is lost with the connection.

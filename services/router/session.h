@@ -48,6 +48,8 @@ struct SessionContext {
   RouterMetrics& metrics;
   IoThread& thread;
   AppendBatcher& batcher;
+  // Bytes that paused sessions of the thread hold beyond what they had when they stopped.
+  size_t& read_ahead_bytes;
   // kReadBufferBytes to read into, for all sessions of the thread.
   std::span<char> read_buffer;
   // Sees to it that the batcher is flushed once what is readable now has been read.
@@ -87,12 +89,19 @@ class Session : public std::enable_shared_from_this<Session> {
   void Close(CloseReason reason, std::string_view detail);
 
   const Identity& identity() const { return identity_; }
+  uint64_t identity_version() const { return identity_version_; }
   uint64_t id() const { return id_; }
   size_t inflight() const { return acks_.size(); }
   router::v1::Session Describe() const;
 
  private:
   bool Full() const;
+  // While paused: what comes is held, unparsed, within limits, and only pings in it are answered, so that a client
+  // that waits for its PUBACKs is not made to think that the gateway is gone.
+  size_t ReadAheadRoom() const;
+  void ReadAhead();
+  void AnswerPings();
+  void EndReadAhead();
   void ArmRead();
   void OnReadable();
   void Consume(std::string_view data);
@@ -110,6 +119,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   const uint64_t id_;
   const Identity identity_;
+  const uint64_t identity_version_;
   const std::string client_id_;
   const bool clean_session_;
   const uint16_t keep_alive_seconds_;
@@ -129,6 +139,9 @@ class Session : public std::enable_shared_from_this<Session> {
   std::string input_;
   // Below this size of input_ there is no whole packet.
   size_t input_wanted_ = 0;
+  // While paused: how much of input_ was looked at for pings, and how much of it counts as read ahead.
+  size_t scanned_ = 0;
+  size_t read_ahead_ = 0;
   std::string output_;
   AckQueue acks_;
   // The latest topic and what it is: clients repeat theirs.
@@ -141,6 +154,7 @@ class Session : public std::enable_shared_from_this<Session> {
   uint64_t received_before_batch_ = 0;
   uint64_t acknowledged_ = 0;
   bool paused_ = false;
+  bool ended_ = false;  // the end of the stream was read while paused; it will be read again
   bool stopping_ = false;
   bool reading_ = false;  // a wait for readability is pending
   bool writing_ = false;  // a wait for writability is pending

@@ -158,8 +158,7 @@ std::vector<std::string> Transport::CertificateChain() const {
   // On the server's side the peer's chain does not hold the leaf.
   if (X509* leaf = SSL_get0_peer_certificate(ssl_); leaf != nullptr) add(leaf);
   STACK_OF(X509)* const rest = SSL_get_peer_cert_chain(ssl_);
-  constexpr int kChainMax = 10;
-  for (int i = 0; rest != nullptr && i < std::min(sk_X509_num(rest), kChainMax); ++i) add(sk_X509_value(rest, i));
+  for (int i = 0; rest != nullptr && i < sk_X509_num(rest); ++i) add(sk_X509_value(rest, i));
   return chain;
 }
 

@@ -52,7 +52,7 @@ class Transport {
   // "192.0.2.7:50412"
   const std::string& peer() const { return peer_; }
   const std::string& error() const { return error_; }
-  // What the client showed, leaf first, DER; empty if nothing.
+  // All that the client showed, leaf first, DER; empty if nothing.
   std::vector<std::string> CertificateChain() const;
 
  private:

@@ -13,14 +13,17 @@ namespace {
 constexpr absl::Duration kSweepInterval = absl::Milliseconds(250);
 // Sessions read again when what is pending has fallen to this part of the limit.
 constexpr size_t kResumeFraction = 2;
+// In the place of a session in receipts.
+constexpr uint64_t kLeavingBarrier = UINT64_MAX;
 
 }  // namespace
 
 Worker::Worker(const RouterOptions* options, const Routes* routes, const Clock* clock, RouterMetrics* metrics,
-               rpc::Channels* store, size_t workers)
+               const IdentityChanges* identities, rpc::Channels* store, size_t workers)
     : options_(*options),
       kept_max_(static_cast<size_t>(options->kept_sessions_max) / workers),
       metrics_(*metrics),
+      identities_(*identities),
       read_buffer_(kReadBufferBytes),
       batcher_(&thread_, store, metrics->registry(),
                {.on_committed = [this](const auto& receipts) { OnCommitted(receipts); },
@@ -31,6 +34,7 @@ Worker::Worker(const RouterOptions* options, const Routes* routes, const Clock* 
                .metrics = *metrics,
                .thread = thread_,
                .batcher = batcher_,
+               .read_ahead_bytes = read_ahead_bytes_,
                .read_buffer = read_buffer_,
                .flush_soon = [this] { FlushSoon(); },
                .on_closed = [this](uint64_t id, CloseReason) { OnClosed(id); }} {
@@ -47,6 +51,16 @@ void Worker::Adopt(std::shared_ptr<AcceptedConnection> connection) {
 
 void Worker::AdoptNow(AcceptedConnection connection) {
   if (stopping_ || !connection.transport->MoveTo(thread_.context())) return;
+  // P11: once more, now that a change that comes later finds the session here.
+  if (!identities_.Holds(connection.user.identity, connection.identity_version)) {
+    spdlog::info("client refused client_id={} peer={} reason=\"its identity changed after auth had judged it\"",
+                 Printable(connection.user.identity.ClientId()), connection.transport->peer());
+    std::string connack;
+    mqtt::AppendConnack({.code = CodeFor(ConnectResult::kStaleGrant)}, &connack);
+    connection.transport->Write(connack.data(), connack.size());
+    connection.transport->ShutdownSend();
+    return;
+  }
   bool session_present = false;
   ClientEntry* const entry = PrepareClient(&connection, &session_present);
   const uint64_t id = next_session_++;
@@ -109,7 +123,21 @@ void Worker::OnClosed(uint64_t id) {
 
 void Worker::Forget(ClientEntry* entry) {
   const std::string client_id = entry->client_id;
+  ReleaseWhenCommitted(std::move(entry->client.home));
   clients_.erase(client_id);
+}
+
+void Worker::ReleaseWhenCommitted(std::unique_ptr<HomeThreads::Home> home) {
+  const uint64_t ticket = next_barrier_++;
+  const uint32_t commits = batcher_.AddBarrier(kLeavingBarrier, ticket);
+  if (commits > 0) leaving_.emplace(ticket, Leaving{.home = std::move(home), .commits = commits});
+}
+
+bool Worker::TakeBarrier(const AppendBatcher::Receipt& receipt) {
+  if (receipt.session != kLeavingBarrier) return false;
+  const auto it = leaving_.find(receipt.first_ticket);
+  if (it != leaving_.end() && --it->second.commits == 0) leaving_.erase(it);
+  return true;
 }
 
 std::shared_ptr<Session> Worker::Find(uint64_t id) const {
@@ -127,6 +155,7 @@ std::vector<std::shared_ptr<Session>> Worker::All() const {
 void Worker::OnCommitted(const std::vector<AppendBatcher::Receipt>& receipts) {
   uint64_t count = 0;
   for (const AppendBatcher::Receipt& receipt : receipts) {
+    if (TakeBarrier(receipt)) continue;
     count += receipt.count;
     // A session that is gone: its client recognises by DUP what was stored (P3).
     if (const auto session = Find(receipt.session); session != nullptr) {
@@ -158,6 +187,7 @@ void Worker::ResumePaused() {
 
 void Worker::OnRefused(const std::vector<AppendBatcher::Receipt>& receipts, const absl::Status& status) {
   for (const AppendBatcher::Receipt& receipt : receipts) {
+    if (TakeBarrier(receipt)) continue;
     if (const auto session = Find(receipt.session); session != nullptr) {
       session->Close(CloseReason::kStoreRefused, Text(status));
     }
@@ -196,7 +226,18 @@ void Worker::Drop(const IdentityChanges::Drop& drop) {
       const Identity& identity = session->identity();
       const bool same = identity == drop.identity;
       const bool its_module = drop.with_modules && identity.device_id == drop.identity.device_id;
-      if (same || its_module) session->Close(CloseReason::kIdentity, drop.reason);
+      const bool holds = session->identity_version() >= drop.holds_from && session->identity_version() != 0;
+      if ((same || its_module) && !holds) session->Close(CloseReason::kIdentity, drop.reason);
+    }
+  });
+}
+
+void Worker::CheckGrants() {
+  thread_.Post([this] {
+    for (const auto& session : All()) {
+      if (!identities_.Holds(session->identity(), session->identity_version())) {
+        session->Close(CloseReason::kIdentity, "identity changed");
+      }
     }
   });
 }

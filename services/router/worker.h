@@ -10,7 +10,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
 #include "lib/base/string_map.h"
-#include "services/router/auth_client.h"
+#include "services/router/identity_watch.h"
 #include "services/router/io_thread.h"
 #include "services/router/session.h"
 
@@ -22,7 +22,7 @@ class Worker {
  public:
   // All must outlive it.
   Worker(const RouterOptions* options, const Routes* routes, const Clock* clock, RouterMetrics* metrics,
-         rpc::Channels* store, size_t workers);
+         const IdentityChanges* identities, rpc::Channels* store, size_t workers);
   ~Worker();
 
   IoThread& thread() { return thread_; }
@@ -30,8 +30,10 @@ class Worker {
   // Takes over a connection whose CONNECT was accepted; a connected session of the same client ends.
   void Adopt(std::shared_ptr<AcceptedConnection> connection);
 
-  // Ends the sessions of an identity.
+  // Ends the sessions of an identity whose grant does not hold any more.
   void Drop(const IdentityChanges::Drop& drop);
+  // Looks at every session's grant.
+  void CheckGrants();
 
   // Both wait for the thread. False: no such session.
   bool CloseSession(const std::string& client_id);
@@ -52,12 +54,22 @@ class Worker {
     uint64_t left_at = 0;
   };
 
+  // A client that is gone while messages of it may be on their way to the store: it comes back to this thread until
+  // they are committed, so that newer ones can't overtake them.
+  struct Leaving {
+    std::unique_ptr<HomeThreads::Home> home;
+    uint32_t commits = 0;
+  };
+
   void AdoptNow(AcceptedConnection connection);
   ClientEntry* PrepareClient(AcceptedConnection* connection, bool* session_present);
   void OnCommitted(const std::vector<AppendBatcher::Receipt>& receipts);
   void OnRefused(const std::vector<AppendBatcher::Receipt>& receipts, const absl::Status& status);
   void OnClosed(uint64_t id);
   void Forget(ClientEntry* entry);
+  void ReleaseWhenCommitted(std::unique_ptr<HomeThreads::Home> home);
+  // Takes a receipt that is no session's. False: it is one.
+  bool TakeBarrier(const AppendBatcher::Receipt& receipt);
   void FlushSoon();
   void ResumePaused();
   void TellIfIdle();
@@ -68,6 +80,7 @@ class Worker {
   const RouterOptions& options_;
   const size_t kept_max_;
   RouterMetrics& metrics_;
+  const IdentityChanges& identities_;
   IoThread thread_;
   std::vector<char> read_buffer_;
   AppendBatcher batcher_;
@@ -77,6 +90,9 @@ class Worker {
   StringMap<std::unique_ptr<ClientEntry>> clients_;
   // Clients that are away, in the order in which they left.
   absl::btree_map<uint64_t, ClientEntry*> kept_order_;
+  // By the ticket of their barrier.
+  absl::flat_hash_map<uint64_t, Leaving> leaving_;
+  uint64_t next_barrier_ = 1;
   uint64_t next_session_ = 1;
   uint64_t next_left_ = 1;
   bool flush_posted_ = false;
@@ -84,6 +100,7 @@ class Worker {
   std::function<void()> on_idle_;  // called once, when nothing is being committed any more
   bool stopped_ = false;
   size_t pending_shown_ = 0;
+  size_t read_ahead_bytes_ = 0;
 
   std::atomic<size_t> session_count_ = 0;
   std::atomic<bool> paused_ = false;

@@ -1,4 +1,4 @@
-#include "services/router/auth_client.h"
+#include "services/router/identity_watch.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -56,6 +56,56 @@ TEST(IdentityChangesTest, WhatHappenedWhileTheWatchWasDownIsSeenInTheNextFirstLi
   changes.Take(Changed({Of("a", "", 1), Of("b", "", 1), Of("c", "", 1)}), true);
   EXPECT_THAT(Names(changes.Take(Changed({Of("a", "", 1), Of("b", "", 2)}), true)),
               ElementsAre("b: identity changed", "c: identity removed"));
+}
+
+// P11: a grant that auth gave before a change does not hold once the change is known.
+TEST(IdentityChangesTest, AGrantOlderThanWhatIsKnownDoesNotHold) {
+  IdentityChanges changes;
+  const Identity device{"a", ""}, module{"a", "m"}, other{"b", ""};
+  EXPECT_TRUE(changes.Holds(device, 3)) << "nothing is known";
+  changes.Take(Changed({Of("a", "", 3), Of("a", "m", 4)}), true);
+  EXPECT_TRUE(changes.Holds(device, 3));
+  EXPECT_FALSE(changes.Holds(device, 2));
+  EXPECT_TRUE(changes.Holds(device, 4)) << "auth is ahead of its watch";
+  EXPECT_TRUE(changes.Holds(module, 4));
+  EXPECT_TRUE(changes.Holds(other, 1)) << "added, and not told yet";
+  EXPECT_TRUE(changes.Holds(device, 0)) << "auth names no version";
+
+  changes.Take(Changed({Of("a", "", 7)}), false);
+  EXPECT_FALSE(changes.Holds(module, 4)) << "its device changed";
+  EXPECT_TRUE(changes.Holds(module, 7));
+  changes.Take(Changed({Of("a", "m", 8, false)}), false);
+  EXPECT_FALSE(changes.Holds(module, 7));
+  EXPECT_FALSE(changes.Holds(module, 8)) << "disabled";
+}
+
+TEST(IdentityChangesTest, AGrantFromBeforeARemovalDoesNotHoldAndOneFromAfterItDoes) {
+  IdentityChanges changes;
+  const Identity a{"a", ""}, b{"b", ""}, b_module{"b", "m"};
+  changes.Take(Changed({Of("a", "", 3), Of("b", "", 3)}), true);
+  auth::v1::WatchIdentitiesResponse removed;
+  *removed.add_removed() = Of("a", "", 3);
+  const auto drops = changes.Take(removed, false);
+  ASSERT_EQ(drops.size(), 1u);
+  EXPECT_EQ(drops[0].holds_from, 4u);
+  EXPECT_FALSE(changes.Holds(a, 3));
+  EXPECT_TRUE(changes.Holds(a, 5)) << "added again, and not told yet";
+  changes.Take(Changed({Of("a", "", 5)}), true);
+  EXPECT_TRUE(changes.Holds(a, 5));
+  EXPECT_FALSE(changes.Holds(b, 3)) << "gone from the list";
+  EXPECT_FALSE(changes.Holds(b_module, 3)) << "its device is gone";
+}
+
+TEST(IdentityChangesTest, RemovedIdentitiesAreRememberedUpToALimit) {
+  IdentityChanges changes;
+  const auto remove = [&](size_t i) {
+    auth::v1::WatchIdentitiesResponse removed;
+    *removed.add_removed() = Of("dev" + std::to_string(i), "", 3);
+    changes.Take(removed, false);
+  };
+  for (size_t i = 0; i <= kRemovedIdentitiesMax; ++i) remove(i);
+  EXPECT_TRUE(changes.Holds({"dev0", ""}, 3)) << "forgotten";
+  EXPECT_FALSE(changes.Holds({"dev1", ""}, 3));
 }
 
 }  // namespace

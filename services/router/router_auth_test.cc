@@ -1,0 +1,162 @@
+// Who is let in, and who has to go: the router between clients and auth.
+#include <fmt/format.h>
+
+#include "services/router/router_fixture.h"
+
+namespace holdfast::router {
+namespace {
+
+using ::testing::IsEmpty;
+using ::testing::Optional;
+
+auth::v1::WatchIdentitiesResponse Listed(std::initializer_list<std::string_view> devices, uint64_t version,
+                                         bool enabled = true) {
+  auth::v1::WatchIdentitiesResponse response;
+  for (const std::string_view device : devices) {
+    auth::v1::Identity* const identity = response.add_changed();
+    identity->set_device_id(std::string(device));
+    identity->set_version(version);
+    identity->set_enabled(enabled);
+  }
+  return response;
+}
+
+// P5: "server unavailable" before the first sync and while auth is away; a client that comes again is let in when it is
+// back.
+TEST_F(RouterTest, WithoutAJudgeClientsAreToldToComeAgain) {
+  Start();
+  auth_.SetNotReady(true);
+  EXPECT_THAT(NewPeer().Connect(DeviceConnect("dev1")), Optional(CodeIs(mqtt::ConnackCode::kServerUnavailable)));
+  auth_.SetNotReady(false);
+  auth_server_->Stop(absl::ZeroDuration());
+  auth_server_.reset();
+  EXPECT_THAT(NewPeer().Connect(DeviceConnect("dev1")), Optional(CodeIs(mqtt::ConnackCode::kServerUnavailable)));
+  StartAuth();
+  EXPECT_TRUE(Eventually([&] {
+    const auto connack = NewPeer().Connect(DeviceConnect("dev1"));
+    return connack.has_value() && connack->code == kAccepted;
+  }));
+}
+
+TEST_F(RouterTest, TokenThatEndsClosesTheConnection) {
+  auth_.SetValidFor(absl::Milliseconds(300));
+  Start();
+  Peer peer = Connected("dev1");
+  EXPECT_TRUE(peer.Closed());
+}
+
+// P11: a removed identity is out, and so are the modules of a removed device.
+TEST_F(RouterTest, RemovedIdentityIsOut) {
+  Start();
+  Peer dev1 = Connected("dev1");
+  Peer dev2 = Connected("dev2");
+  auth::v1::WatchIdentitiesResponse all;
+  for (const char* id : {"dev1", "dev2"}) {
+    auth::v1::Identity* identity = all.add_changed();
+    identity->set_device_id(id);
+    identity->set_enabled(true);
+    identity->set_version(1);
+  }
+  identities_.Push(all);
+  auth::v1::WatchIdentitiesResponse removed;
+  removed.add_removed()->set_device_id("dev1");
+  identities_.Push(removed);
+  EXPECT_TRUE(dev1.Closed());
+  dev2.Send(Telemetry("dev2", 1, "still in"));
+  EXPECT_EQ(dev2.Read(), Puback(1));
+}
+
+// P11: dev1 is disabled after auth has judged it, and router hears of that before it hears of the grant. Without a
+// second question the session would stay for ever.
+TEST_F(RouterTest, GrantThatWasOvertakenByAChangeIsAskedForAgain) {
+  auth_.SetVersion(1);
+  Start();
+  Peer witness = Connected("witness");
+  identities_.Push(Listed({"dev1", "witness"}, 1));
+  auth_.OnAsk([&](const auth::v1::AuthenticateRequest& request) {
+    if (request.device_id() != "dev1") return;
+    auth_.OnAsk(nullptr);
+    identities_.Push(Listed({"dev1", "witness"}, 2, /*enabled=*/false));
+    EXPECT_TRUE(witness.Closed()) << "now router knows";
+    // The answer on its way is of version 1; from now on auth says no.
+    auth_.DenyFromNextOn("dev1");
+  });
+  EXPECT_THAT(NewPeer().Connect(DeviceConnect("dev1")), Optional(CodeIs(mqtt::ConnackCode::kNotAuthorized)));
+  EXPECT_EQ(auth_.asked("dev1"), 2u);
+}
+
+TEST_F(RouterTest, GrantThatIsAlwaysOlderThanWhatIsKnownMakesTheClientComeAgain) {
+  auth_.SetVersion(1);
+  Start();
+  identities_.Push(Listed({"dev1", "dev2"}, 1));
+  Peer dev2 = Connected("dev2");
+  identities_.Push(Listed({"dev1", "dev2"}, 2));
+  EXPECT_TRUE(dev2.Closed());
+  EXPECT_THAT(NewPeer().Connect(DeviceConnect("dev1")), Optional(CodeIs(mqtt::ConnackCode::kServerUnavailable)));
+  EXPECT_EQ(auth_.asked("dev1"), 3u);
+  auth_.SetVersion(2);
+  Peer dev1 = Connected("dev1");
+}
+
+// A client that has come back with its new key before router was told of the change is not closed for it.
+TEST_F(RouterTest, GrantAsNewAsTheChangeStays) {
+  auth_.SetVersion(1);
+  Start();
+  identities_.Push(Listed({"dev1", "witness"}, 1));
+  Peer witness = Connected("witness");
+  auth_.SetVersion(2);
+  Peer dev1 = Connected("dev1");
+  identities_.Push(Listed({"dev1", "witness"}, 2));
+  EXPECT_TRUE(witness.Closed());
+  dev1.Send(Telemetry("dev1", 1, "still in"));
+  EXPECT_EQ(dev1.Read(), Puback(1));
+}
+
+// P11: what changed while the watch was down is found in its next list, also for who was never listed before.
+TEST_F(RouterTest, FirstListEndsSessionsWhoseGrantIsOlder) {
+  auth_.SetVersion(1);
+  Start();
+  Peer dev1 = Connected("dev1");
+  identities_.Push(Listed({"dev1"}, 2));
+  EXPECT_TRUE(dev1.Closed());
+}
+
+// While auth asks the hub about some clients, for seconds, others come and go as ever, and the former get their answer.
+TEST_F(RouterTest, ClientsThatWaitForAuthDoNotSlowOthers) {
+  Start();
+  auth_.Hold(true);
+  std::vector<Peer> waiting;
+  for (int i = 0; i < 100; ++i) {
+    waiting.push_back(NewPeer());
+    const std::string id = fmt::format("unknown{}", i);
+    waiting.back().Send(Bytes(DeviceConnect(id)));
+  }
+  ASSERT_TRUE(Eventually([&] { return auth_.held() == 100; }));
+  const absl::Time start = absl::Now();
+  for (int i = 0; i < 20; ++i) {
+    const std::string id = fmt::format("known{}", i);
+    Peer peer = Connected(id);
+    peer.Send(Telemetry(id, 1, "x"));
+    EXPECT_EQ(peer.Read(), Puback(1));
+  }
+  EXPECT_LT(absl::Now() - start, absl::Seconds(2));
+  auth_.Hold(false);
+  for (Peer& peer : waiting) EXPECT_EQ(peer.Read(), std::string("\x20\x02\x00\x00", 4));
+}
+
+// Auth is waited for as long as auth_timeout, and not cut off by connect_timeout, which is for the client.
+TEST_F(RouterTest, ConnectTimeoutDoesNotCutOffAuth) {
+  options_.connect_timeout = absl::Milliseconds(200);
+  Start();
+  auth_.Hold(true);
+  Peer peer = NewPeer();
+  peer.Send(Bytes(DeviceConnect("unknown1")));
+  EXPECT_TRUE(peer.Silent(absl::Milliseconds(400)));
+  auth_.Hold(false);
+  EXPECT_EQ(peer.Read(), std::string("\x20\x02\x00\x00", 4));
+  peer.Send(Telemetry("unknown1", 1, "x"));
+  EXPECT_EQ(peer.Read(), Puback(1));
+}
+
+}  // namespace
+}  // namespace holdfast::router
