@@ -1,0 +1,85 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/base/string_map.h"
+#include "tests/hubsim/device_topics.h"
+#include "tests/hubsim/hub_state.h"
+#include "tests/hubsim/listener.h"
+
+namespace boost::asio::ssl {
+class context;
+}
+
+namespace holdfast::hubsim {
+
+class DeviceConnection;
+
+inline constexpr size_t kDeviceConnectionsMax = 20'000;
+
+// The MQTT side of the hub: who is connected, what each one subscribed to. Everything happens on the io_context's one
+// thread.
+class DeviceEndpoint {
+ public:
+  // All must outlive it.
+  DeviceEndpoint(boost::asio::io_context& io, boost::asio::ssl::context& tls, HubState& state);
+  ~DeviceEndpoint();
+
+  absl::Status Open(const std::string& address, uint16_t port) { return listener_.Open(address, port); }
+  uint16_t port() const { return listener_.port(); }
+  void Stop();
+
+  HubState& state() { return state_; }
+
+  // After an edit of a device or one of its modules: closes the connections that may no longer be.
+  void OnRegistryChanged(std::string_view device_id);
+  // After the table of faults changed.
+  void OnFaultsChanged();
+
+  // `id` = "device" or "device/module".
+  bool IsConnected(std::string_view id) const;
+  // Closes that client's connection, or all if `id` is empty. Returns how many there were.
+  size_t Disconnect(std::string_view id, bool reset);
+  nlohmann::json Connections() const;
+
+ private:
+  friend class DeviceConnection;
+
+  // What is remembered of a client, connected or not.
+  struct Client {
+    DeviceConnection* connection = nullptr;
+    uint8_t filters = 0;
+  };
+
+  void OnSocket(boost::asio::ip::tcp::socket socket);
+  // The rest is called by connections.
+  // Takes the client's place, closing the connection that has it. Returns whether there was a session.
+  bool Adopt(DeviceConnection* connection, bool clean_session);
+  void OnConnected(DeviceConnection* connection);
+  void Forget(DeviceConnection* connection);
+  void OnSubscribed(DeviceConnection* connection, uint8_t filters);
+  void OnUnsubscribed(DeviceConnection* connection, uint8_t filters);
+  void OnPuback(DeviceConnection* connection, uint16_t packet_id);
+  void OnRequest(DeviceConnection* connection, const Topic& topic, std::string_view payload);
+  // One time for all messages of one read.
+  absl::Time BatchTime();
+  void OnBatch();
+
+  boost::asio::io_context& io_;
+  boost::asio::ssl::context& tls_;
+  HubState& state_;
+  uint64_t next_connection_ = 1;
+  absl::Time batch_time_ = absl::InfinitePast();
+  StringMap<Client> clients_;
+  std::vector<std::weak_ptr<DeviceConnection>> connections_;
+  Listener listener_;
+};
+
+}  // namespace holdfast::hubsim

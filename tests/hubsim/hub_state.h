@@ -1,0 +1,24 @@
+#pragma once
+
+#include <memory>
+
+#include "lib/base/clock.h"
+#include "tests/hubsim/authenticator.h"
+#include "tests/hubsim/counters.h"
+#include "tests/hubsim/event_log.h"
+#include "tests/hubsim/faults.h"
+#include "tests/hubsim/registry.h"
+
+namespace holdfast::hubsim {
+
+// What the hub's endpoints share. All of it belongs to the one thread that runs the io_context.
+struct HubState {
+  const Clock& clock;
+  Registry registry;
+  std::unique_ptr<Authenticator> authenticator;
+  std::unique_ptr<EventLog> events;
+  Faults faults;
+  Counters counters;
+};
+
+}  // namespace holdfast::hubsim
