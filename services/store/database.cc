@@ -17,13 +17,15 @@
 #include "absl/time/time.h"
 #include "lib/base/log.h"
 #include "lib/base/status.h"
-#include "services/store/pread_env.h"
+#include "services/store/disk_env.h"
 
 namespace holdfast::store {
 namespace {
 
 constexpr size_t kLogLineMax = 1024;
 constexpr size_t kDamagedFilesMax = 1000;
+// A log ends with the batch that fills the write buffer: room for that batch.
+constexpr uint64_t kLogBytesMargin = 512 << 10;
 
 leveldb::Slice ToSlice(std::string_view text) {
   return {text.data(), text.size()};
@@ -90,7 +92,9 @@ class Database::DamageLog final : public leveldb::Logger {
 
 Database::Database(const Options& options)
     : options_(options),
-      env_(std::make_unique<PreadEnv>(leveldb::Env::Default())),
+      env_(std::make_unique<DiskEnv>(options.env != nullptr ? options.env : leveldb::Env::Default(),
+                                     options.disk != nullptr ? options.disk : Disk::System(), options.directory,
+                                     options.write_buffer_bytes + kLogBytesMargin)),
       cache_(leveldb::NewLRUCache(options.block_cache_bytes)),
       log_(std::make_unique<DamageLog>(this)) {}
 
@@ -115,6 +119,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const Options& options)
 absl::Status Database::Reopen(bool repair) {
   absl::MutexLock lock(&mutex_);
   db_.reset();
+  env_->pool().Stop();
   if (repair) RETURN_IF_ERROR(Repair());
   absl::Status status = OpenLocked();
   if (absl::IsDataLoss(status)) {
@@ -135,12 +140,15 @@ absl::Status Database::OpenLocked() {
   options.max_file_size = options_.file_bytes_max;
   options.max_open_files = options_.open_files_max;
   options.block_cache = cache_.get();
-  options.env = options_.env != nullptr ? options_.env : env_.get();
+  options.env = env_.get();
   options.info_log = log_.get();
   leveldb::DB* db = nullptr;
   const leveldb::Status status = leveldb::DB::Open(options, options_.directory, &db);
   db_.reset(db);
-  if (status.ok()) return absl::OkStatus();
+  if (status.ok()) {
+    env_->pool().Start();
+    return absl::OkStatus();
+  }
   const std::string text = status.ToString();
   if (text.find("/LOCK") != std::string::npos) {
     return absl::FailedPreconditionError(fmt::format(
@@ -154,7 +162,7 @@ absl::Status Database::OpenLocked() {
 
 absl::Status Database::Repair() {
   leveldb::Options options;
-  options.env = options_.env != nullptr ? options_.env : env_.get();
+  options.env = env_.get();
   options.info_log = log_.get();
   options.compression = leveldb::kNoCompression;
   options.max_open_files = options_.open_files_max;

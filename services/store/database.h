@@ -1,4 +1,4 @@
-// The only files that know LevelDB are database.{h,cc} and pread_env.{h,cc} (and a test's environment).
+// The only files that know LevelDB are database, disk_env and log_file (and a test's environment).
 #pragma once
 
 #include <atomic>
@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "services/store/disk.h"
 
 namespace leveldb {
 class Cache;
@@ -22,6 +23,8 @@ class WriteBatch;
 }  // namespace leveldb
 
 namespace holdfast::store {
+
+class DiskEnv;
 
 // Changes that are written together or not at all. Not thread-safe.
 class Batch {
@@ -53,7 +56,9 @@ class Database {
     size_t block_cache_bytes = 8 << 20;
     size_t file_bytes_max = 16 << 20;
     int open_files_max = 128;
-    leveldb::Env* env = nullptr;  // what a test puts under it; null = the machine's disk
+    // What a test puts under it; null = the machine's.
+    leveldb::Env* env = nullptr;
+    Disk* disk = nullptr;
   };
 
   // FAILED_PRECONDITION if another process holds the directory. A damaged database is repaired as far as LevelDB can.
@@ -118,7 +123,7 @@ class Database {
   void MakeDamageDirectory() ABSL_EXCLUSIVE_LOCKS_REQUIRED(damage_mutex_);
 
   const Options options_;
-  const std::unique_ptr<leveldb::Env> env_;
+  const std::unique_ptr<DiskEnv> env_;
   const std::unique_ptr<leveldb::Cache> cache_;
   const std::unique_ptr<DamageLog> log_;
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <leveldb/env.h>
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -17,23 +18,29 @@
 #include "lib/record/block.h"
 #include "lib/testing/manual_clock.h"
 #include "lib/testing/temp_dir.h"
+#include "services/store/disk.h"
 #include "services/store/engine.h"
 #include "services/store/pull_cursor.h"
 
 namespace holdfast::store {
 
+class FaultDisk;
+
 // A disk whose writes stop to work after a number of them, or while told so, and that can forget what was not synced.
 class FaultEnv final : public leveldb::EnvWrapper {
  public:
-  FaultEnv() : EnvWrapper(leveldb::Env::Default()) {}
+  FaultEnv();
+  ~FaultEnv() override;
 
   // From the n-th write, sync, rename or removal on, all fail; negative = never.
   void FailAfter(int64_t operations);
   void FailNow(bool fail) { FailAfter(fail ? 0 : -1); }
   int64_t operations() const;
-  // Cuts each file that this environment wrote back to what was synced: what a power cut leaves. `keep` (0 to 1): part
-  // of the rest that happened to reach the disk.
+  // Makes of each file that this environment wrote what a power cut leaves: what was synced, and of the rest a part
+  // `keep` (0 to 1) that happened to reach the disk: of a log, sectors here and there. Only when no engine is open.
   void DropUnsynced(double keep = 0);
+  // Write-ahead logs are written through it; it fails along with this environment.
+  FaultDisk* disk() { return disk_.get(); }
 
   leveldb::Status NewWritableFile(const std::string& path, leveldb::WritableFile** result) override;
   leveldb::Status NewAppendableFile(const std::string& path, leveldb::WritableFile** result) override;
@@ -42,16 +49,53 @@ class FaultEnv final : public leveldb::EnvWrapper {
 
  private:
   friend class FaultFile;
+  friend class FaultDisk;
   struct Sizes {
     uint64_t written = 0;
     uint64_t synced = 0;
   };
   leveldb::Status Count();
 
+  const std::unique_ptr<FaultDisk> disk_;
   mutable absl::Mutex mutex_;
   int64_t operations_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t fail_at_ ABSL_GUARDED_BY(mutex_) = -1;
   std::map<std::string, Sizes> files_ ABSL_GUARDED_BY(mutex_);
+};
+
+// The part of FaultEnv that write-ahead logs see. Creations and renames are lost too while their directory was not
+// synced. Thread-safe.
+class FaultDisk final : public Disk {
+ public:
+  explicit FaultDisk(FaultEnv* env) : env_(*env) {}
+
+  absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, bool create) override;
+  absl::Status Rename(const std::string& from, const std::string& to) override;
+  absl::Status Remove(const std::string& path) override;
+  absl::Status SyncDirectory(const std::string& path) override;
+  uint64_t FreeBytes(const std::string& path) override { return free_bytes_; }
+
+  void SetFreeBytes(uint64_t bytes) { free_bytes_ = bytes; }
+  void Cut(double keep);
+
+ private:
+  friend class FaultDiskFile;
+  struct Content {
+    std::string path;
+    std::string synced;
+  };
+  struct Naming {
+    std::string from;  // empty: made
+    std::string to;
+  };
+  absl::Status Count();
+  void CutFile(const Content& content, double keep) const;
+
+  FaultEnv& env_;
+  std::atomic<uint64_t> free_bytes_ = UINT64_MAX;
+  absl::Mutex mutex_;
+  std::map<std::string, std::shared_ptr<Content>> contents_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Naming> unsynced_names_ ABSL_GUARDED_BY(mutex_);
 };
 
 inline std::string MakeBlock(const std::vector<std::string>& records) {
