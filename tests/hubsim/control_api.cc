@@ -72,6 +72,7 @@ awaitable<HttpResponse> ControlApi::Answer(const HttpRequest& request) {
   const std::string what = request.parts.empty() ? "" : request.parts[0];
   if (ServiceApi::Serves(request)) co_return co_await service_.Answer(request);
   if (what == "faults") co_return AnswerFaults(request);
+  if (what == "c2d") co_return CloudToDevice(request);
   if (what == "disconnect" && request.method == "POST") co_return Disconnect(request);
   if (what == "events" && request.method == "GET") co_return Events(request);
   if (what == "events" && request.method == "DELETE") {
@@ -158,6 +159,32 @@ HttpResponse ControlApi::AnswerFaults(const HttpRequest& request) {
   if (!state_.faults.Clear(id)) return ErrorResponse(404, "no such fault");
   faults_changed_();
   return Json(json::object());
+}
+
+// GET ?device=d: what waits. POST {"device":"d","payload":…}: one more.
+HttpResponse ControlApi::CloudToDevice(const HttpRequest& request) {
+  const json body = request.method == "POST" ? json::parse(request.body, nullptr, false) : json::object();
+  if (!body.is_object()) return ErrorResponse(400, "the body must be a JSON object");
+  const auto named = body.find("device");
+  const std::string device =
+      named != body.end() && named->is_string() ? named->get<std::string>() : request.Query("device");
+  if (state_.registry.FindDevice(device) == nullptr)
+    return ErrorResponse(404, fmt::format("ErrorCode:DeviceNotFound;{}", device));
+  if (request.method == "POST") {
+    auto message = CloudMessageFromJson(body, device, state_.clock.WallNow());
+    if (!message.ok()) return ErrorResponse(message.status());
+    if (const absl::Status status = devices_.Post(device, *std::move(message)); !status.ok())
+      return ErrorResponse(status);
+    return Json(json::object());
+  }
+  if (request.method != "GET") return ErrorResponse(405, "GET or POST");
+  json list = json::array();
+  if (const Inbox* inbox = devices_.FindInbox(device); inbox != nullptr) {
+    for (const CloudMessage& m : inbox->messages()) {
+      list.push_back({{"message_id", m.message_id}, {"deliveries", m.deliveries}, {"on_its_way", m.packet_id != 0}});
+    }
+  }
+  return Json(list);
 }
 
 HttpResponse ControlApi::Disconnect(const HttpRequest& request) {

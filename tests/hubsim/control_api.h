@@ -28,6 +28,7 @@ class ControlApi {
   HttpResponse Events(const HttpRequest& request);
   HttpResponse ShowCounters() const;
   HttpResponse AnswerFaults(const HttpRequest& request);
+  HttpResponse CloudToDevice(const HttpRequest& request);
   HttpResponse Disconnect(const HttpRequest& request);
 
   boost::asio::io_context& io_;

@@ -29,8 +29,14 @@ json FilterNames(uint8_t filters) {
 
 }  // namespace
 
-DeviceEndpoint::DeviceEndpoint(boost::asio::io_context& io, boost::asio::ssl::context& tls, HubState& state)
-    : io_(io), tls_(tls), state_(state), listener_(io, [this](tcp::socket socket) { OnSocket(std::move(socket)); }) {}
+DeviceEndpoint::DeviceEndpoint(boost::asio::io_context& io, boost::asio::ssl::context& tls, HubState& state,
+                               std::function<void()> twin_changed)
+    : io_(io),
+      tls_(tls),
+      state_(state),
+      twin_changed_(std::move(twin_changed)),
+      methods_(io, [this](const MethodCall& call, const std::string& rid) { return SendMethod(call, rid); }),
+      listener_(io, [this](tcp::socket socket) { OnSocket(std::move(socket)); }) {}
 
 DeviceEndpoint::~DeviceEndpoint() = default;
 
@@ -47,6 +53,7 @@ void DeviceEndpoint::OnSocket(tcp::socket socket) {
 
 void DeviceEndpoint::Stop() {
   listener_.Close();
+  methods_.Stop();
   Disconnect("", false);
 }
 
@@ -55,6 +62,7 @@ bool DeviceEndpoint::Adopt(DeviceConnection* connection, bool clean_session) {
   Client& client = at->second;
   DeviceConnection* const old = std::exchange(client.connection, connection);
   if (clean_session) client.filters = 0;
+  client.inbox.Abandon();
   if (old != nullptr) {
     ++state_.counters.takeovers;
     old->Close("takeover");
@@ -62,25 +70,14 @@ bool DeviceEndpoint::Adopt(DeviceConnection* connection, bool clean_session) {
   return !is_new && !clean_session;
 }
 
-void DeviceEndpoint::OnConnected(DeviceConnection* connection) {}
-
 void DeviceEndpoint::Forget(DeviceConnection* connection) {
   if (!connection->connected()) return;
   const auto at = clients_.find(FullId(connection->sender()));
-  if (at != clients_.end() && at->second.connection == connection) at->second.connection = nullptr;
+  if (at != clients_.end() && at->second.connection == connection) {
+    at->second.connection = nullptr;
+    at->second.inbox.Abandon();
+  }
 }
-
-void DeviceEndpoint::OnSubscribed(DeviceConnection* connection, uint8_t filters) {
-  clients_[FullId(connection->sender())].filters |= filters;
-}
-
-void DeviceEndpoint::OnUnsubscribed(DeviceConnection* connection, uint8_t filters) {
-  clients_[FullId(connection->sender())].filters &= static_cast<uint8_t>(~filters);
-}
-
-void DeviceEndpoint::OnPuback(DeviceConnection* connection, uint16_t packet_id) {}
-
-void DeviceEndpoint::OnRequest(DeviceConnection* connection, const Topic& topic, std::string_view payload) {}
 
 absl::Time DeviceEndpoint::BatchTime() {
   if (batch_time_ == absl::InfinitePast()) batch_time_ = state_.clock.WallNow();
@@ -109,7 +106,9 @@ void DeviceEndpoint::OnRegistryChanged(std::string_view device_id) {
     const auto [device, module] = SplitId(entry.first);
     const bool exists = module.empty() ? state_.registry.FindDevice(device) != nullptr
                                        : state_.registry.FindModule(device, module) != nullptr;
-    return !exists && entry.second.connection == nullptr;
+    if (exists) return false;
+    state_.twins.Remove(entry.first);
+    return entry.second.connection == nullptr;
   });
 }
 

@@ -12,7 +12,9 @@
 #include "lib/base/string_map.h"
 #include "tests/hubsim/device_topics.h"
 #include "tests/hubsim/hub_state.h"
+#include "tests/hubsim/inbox.h"
 #include "tests/hubsim/listener.h"
+#include "tests/hubsim/methods.h"
 
 namespace boost::asio::ssl {
 class context;
@@ -29,7 +31,9 @@ inline constexpr size_t kDeviceConnectionsMax = 20'000;
 class DeviceEndpoint {
  public:
   // All must outlive it.
-  DeviceEndpoint(boost::asio::io_context& io, boost::asio::ssl::context& tls, HubState& state);
+  // `twin_changed` after every patch of reported properties, to save it.
+  DeviceEndpoint(boost::asio::io_context& io, boost::asio::ssl::context& tls, HubState& state,
+                 std::function<void()> twin_changed);
   ~DeviceEndpoint();
 
   absl::Status Open(const std::string& address, uint16_t port) { return listener_.Open(address, port); }
@@ -49,6 +53,15 @@ class DeviceEndpoint {
   size_t Disconnect(std::string_view id, bool reset);
   nlohmann::json Connections() const;
 
+  // Direct methods of clients.
+  Methods& methods() { return methods_; }
+  // Tells the client of a change of its desired properties, if it is there and wants to know.
+  void PushDesired(std::string_view id, const nlohmann::json& patch);
+  // RESOURCE_EXHAUSTED if the device's inbox is full.
+  absl::Status Post(const std::string& device_id, CloudMessage message);
+  // Null: nothing was ever there.
+  const Inbox* FindInbox(std::string_view device_id) const;
+
  private:
   friend class DeviceConnection;
 
@@ -56,6 +69,9 @@ class DeviceEndpoint {
   struct Client {
     DeviceConnection* connection = nullptr;
     uint8_t filters = 0;
+    uint8_t qos1_filters = 0;  // those of QoS 1
+    uint16_t last_packet_id = 0;
+    Inbox inbox;
   };
 
   void OnSocket(boost::asio::ip::tcp::socket socket);
@@ -64,10 +80,16 @@ class DeviceEndpoint {
   bool Adopt(DeviceConnection* connection, bool clean_session);
   void OnConnected(DeviceConnection* connection);
   void Forget(DeviceConnection* connection);
-  void OnSubscribed(DeviceConnection* connection, uint8_t filters);
+  void OnSubscribed(DeviceConnection* connection, uint8_t filters, uint8_t qos1_filters);
   void OnUnsubscribed(DeviceConnection* connection, uint8_t filters);
   void OnPuback(DeviceConnection* connection, uint16_t packet_id);
   void OnRequest(DeviceConnection* connection, const Topic& topic, std::string_view payload);
+  void OnTwinRequest(DeviceConnection* connection, const Topic& topic, std::string_view payload);
+  bool SendMethod(const MethodCall& call, const std::string& rid);
+  // Sends to a client that subscribed to `filter`, with that QoS. False: it did not, or is not there.
+  bool SendTo(Client* client, Filter filter, std::string_view topic, std::string_view payload);
+  void DeliverInbox(Client* client);
+  static uint16_t NextPacketId(Client* client);
   // One time for all messages of one read.
   absl::Time BatchTime();
   void OnBatch();
@@ -75,6 +97,8 @@ class DeviceEndpoint {
   boost::asio::io_context& io_;
   boost::asio::ssl::context& tls_;
   HubState& state_;
+  const std::function<void()> twin_changed_;
+  Methods methods_;
   uint64_t next_connection_ = 1;
   absl::Time batch_time_ = absl::InfinitePast();
   StringMap<Client> clients_;

@@ -184,6 +184,7 @@ bool DeviceConnection::OnSubscribe(const mqtt::Frame& frame) {
   }
   std::string codes;
   uint8_t added = 0;
+  uint8_t added_qos1 = 0;
   for (const mqtt::Subscription& subscription : subscribe.subscriptions) {
     bool foreign = false;
     const Filter filter = topics_->ClassifyFilter(subscription.filter, &foreign);
@@ -191,9 +192,10 @@ bool DeviceConnection::OnSubscribe(const mqtt::Frame& frame) {
     if (filter == kNoFilter) spdlog::info("subscription not granted filter={}", Printable(subscription.filter));
     codes += static_cast<char>(filter == kNoFilter ? mqtt::kSubackFailure : std::min<uint8_t>(subscription.qos, 1));
     added |= filter;
+    if (subscription.qos > 0) added_qos1 |= filter;
   }
   mqtt::AppendSuback(subscribe.packet_id, codes, &out_);
-  endpoint_.OnSubscribed(this, added);
+  endpoint_.OnSubscribed(this, added, added_qos1);
   return !closed_;
 }
 

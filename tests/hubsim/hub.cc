@@ -30,6 +30,7 @@ using asio::awaitable;
 namespace {
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
+constexpr auto kSaveDelay = std::chrono::milliseconds(50);
 constexpr auto kStopGrace = std::chrono::seconds(2);
 constexpr std::string_view kLoopback = "127.0.0.1";
 
@@ -58,7 +59,7 @@ class Hub::Impl {
         tls_(std::move(tls)),
         state_{.clock = clock, .registry = Registry(options_.devices_max)},
         registry_file_(options_.registry_file, options_.save),
-        devices_(io_, *tls_, state_),
+        devices_(io_, *tls_, state_, [this] { SaveSoon(); }),
         service_(state_, devices_, [this] { SaveSoon(); }),
         control_(io_, state_, devices_, service_, [this] { OnFaultsChanged(); }),
         rest_server_(io_, tls_.get(), [this](const HttpRequest& request) { return AnswerRest(request); }),
@@ -66,7 +67,7 @@ class Hub::Impl {
         faults_changed_(io_) {}
 
   absl::Status Open() {
-    RETURN_IF_ERROR(registry_file_.Load(state_.clock.WallNow(), &state_.registry));
+    RETURN_IF_ERROR(registry_file_.Load(state_.clock.WallNow(), &state_.registry, &state_.twins));
     const Authenticator::Options who{.hostname = options_.hostname,
                                      .service_key = options_.service_key,
                                      .device_ca_file = options_.device_ca_file,
@@ -102,11 +103,12 @@ class Hub::Impl {
     asio::post(io_, [this] {
       state_.faults.Clear(0);
       faults_changed_.cancel();
+      save_timer_.cancel();
       control_.Stop();
       control_server_.Stop();
       rest_server_.Stop();
       devices_.Stop();
-      registry_file_.Save(state_.registry);
+      registry_file_.Save(state_.registry, state_.twins);
       io_.stop();
     });
   }
@@ -176,13 +178,15 @@ class Hub::Impl {
     faults_changed_.cancel();
   }
 
-  // Edits that come in one go are written once.
+  // Edits that come close together are written once.
   void SaveSoon() {
     if (!options_.save || save_pending_) return;
     save_pending_ = true;
-    asio::post(io_, [this] {
+    save_timer_.expires_after(kSaveDelay);
+    save_timer_.async_wait([this](const boost::system::error_code& error) {
+      if (error) return;
       save_pending_ = false;
-      registry_file_.Save(state_.registry);
+      registry_file_.Save(state_.registry, state_.twins);
     });
   }
 
@@ -197,6 +201,7 @@ class Hub::Impl {
   HttpServer rest_server_;
   HttpServer control_server_;
   asio::steady_timer faults_changed_;
+  asio::steady_timer save_timer_{io_};
   bool save_pending_ = false;
 };
 

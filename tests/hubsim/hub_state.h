@@ -8,6 +8,7 @@
 #include "tests/hubsim/event_log.h"
 #include "tests/hubsim/faults.h"
 #include "tests/hubsim/registry.h"
+#include "tests/hubsim/twins.h"
 
 namespace holdfast::hubsim {
 
@@ -15,6 +16,7 @@ namespace holdfast::hubsim {
 struct HubState {
   const Clock& clock;
   Registry registry;
+  Twins twins;
   std::unique_ptr<Authenticator> authenticator;
   std::unique_ptr<EventLog> events;
   Faults faults;

@@ -13,7 +13,7 @@
 
 namespace holdfast::hubsim {
 
-absl::Status RegistryFile::Load(absl::Time now, Registry* registry) const {
+absl::Status RegistryFile::Load(absl::Time now, Registry* registry, Twins* twins) const {
   if (path_.empty()) return absl::OkStatus();
   std::ifstream in(path_, std::ios::binary);
   if (!in) {
@@ -26,14 +26,18 @@ absl::Status RegistryFile::Load(absl::Time now, Registry* registry) const {
   }
   const auto json = nlohmann::json::parse(text, nullptr, false);
   if (json.is_discarded()) return absl::InvalidArgumentError(fmt::format("{}: no JSON", path_));
-  return Annotate(LoadRegistry(json, now, registry), path_);
+  RETURN_IF_ERROR(Annotate(LoadRegistry(json, now, registry), path_));
+  const auto saved = json.find("twins");
+  return saved == json.end() ? absl::OkStatus() : Annotate(twins->Load(*saved), path_);
 }
 
-void RegistryFile::Save(const Registry& registry) const {
+void RegistryFile::Save(const Registry& registry, const Twins& twins) const {
   if (path_.empty() || !save_) return;
   const std::string next = path_ + ".new";
   std::ofstream out(next, std::ios::binary | std::ios::trunc);
-  out << SaveRegistry(registry).dump(1) << '\n';
+  auto file = SaveRegistry(registry);
+  file["twins"] = twins.Save();
+  out << file.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
   out.close();
   if (!out || std::rename(next.c_str(), path_.c_str()) != 0) {
     spdlog::error("the registry was not saved file={} error={}", path_, Text(ErrnoStatus(errno, "write")));

@@ -16,18 +16,8 @@ using nlohmann::json;
 constexpr size_t kListMax = 1000;
 constexpr size_t kBulkMax = 100;
 
-// If-Match: absent = create, "*" = any, else an ETag; with or without quotes.
-Match MatchOf(const HttpRequest& request) {
-  std::string_view text = request.if_match;
-  if (text.empty()) return {.kind = Match::kCreate};
-  if (text.size() >= 2 && text.starts_with('"') && text.ends_with('"')) text = text.substr(1, text.size() - 2);
-  if (text == "*") return {.kind = Match::kAny};
-  return {.kind = Match::kEtag, .etag = std::string(text)};
-}
-
 // A DELETE without If-Match takes what is there.
-Match DeleteMatchOf(const HttpRequest& request) {
-  const Match match = MatchOf(request);
+Match DeleteMatch(const Match& match) {
   return match.kind == Match::kCreate ? Match{.kind = Match::kAny} : match;
 }
 
@@ -60,8 +50,16 @@ absl::StatusOr<json> Body(const HttpRequest& request) {
 
 }  // namespace
 
+Match ServiceApi::MatchOf(const HttpRequest& request) {
+  std::string_view text = request.if_match;
+  if (text.empty()) return {.kind = Match::kCreate};
+  if (text.size() >= 2 && text.starts_with('"') && text.ends_with('"')) text = text.substr(1, text.size() - 2);
+  if (text == "*") return {.kind = Match::kAny};
+  return {.kind = Match::kEtag, .etag = std::string(text)};
+}
+
 bool ServiceApi::Serves(const HttpRequest& request) {
-  return !request.parts.empty() && request.parts[0] == "devices";
+  return !request.parts.empty() && (request.parts[0] == "devices" || request.parts[0] == "twins");
 }
 
 awaitable<HttpResponse> ServiceApi::Answer(const HttpRequest& request) {
@@ -72,6 +70,7 @@ awaitable<HttpResponse> ServiceApi::Answer(const HttpRequest& request) {
     if (parts.size() == 3 && parts[2] == "modules") co_return AnswerModules(request);
     if (parts.size() == 4 && parts[2] == "modules") co_return AnswerModule(request);
   }
+  if (parts[0] == "twins" && parts.size() > 1) co_return co_await AnswerTwins(request);
   co_return ErrorResponse(404, "no such resource");
 }
 
@@ -81,7 +80,10 @@ void ServiceApi::Changed(std::string_view device_id) {
 }
 
 json ServiceApi::DeviceView(const Device& device) const {
-  return DeviceJson(device, state_.registry, {.connected = devices_.IsConnected(device.device_id)});
+  const Inbox* inbox = devices_.FindInbox(device.device_id);
+  return DeviceJson(device, state_.registry,
+                    {.connected = devices_.IsConnected(device.device_id),
+                     .cloud_to_device_messages = inbox == nullptr ? 0 : inbox->size()});
 }
 
 json ServiceApi::ModuleView(const Module& module) const {
@@ -118,7 +120,7 @@ HttpResponse ServiceApi::AnswerDevice(const HttpRequest& request) {
     return device == nullptr ? ErrorResponse(404, fmt::format("ErrorCode:DeviceNotFound;{}", id)) : Show(*device);
   }
   if (request.method == "DELETE") {
-    if (const absl::Status status = state_.registry.RemoveDevice(id, DeleteMatchOf(request)); !status.ok()) {
+    if (const absl::Status status = state_.registry.RemoveDevice(id, DeleteMatch(MatchOf(request))); !status.ok()) {
       return ErrorResponse(status);
     }
     Changed(id);
@@ -154,7 +156,8 @@ HttpResponse ServiceApi::AnswerModule(const HttpRequest& request) {
                              : Show(*module);
   }
   if (request.method == "DELETE") {
-    if (const absl::Status status = state_.registry.RemoveModule(device_id, id, DeleteMatchOf(request)); !status.ok()) {
+    if (const absl::Status status = state_.registry.RemoveModule(device_id, id, DeleteMatch(MatchOf(request)));
+        !status.ok()) {
       return ErrorResponse(status);
     }
     Changed(device_id);

@@ -9,7 +9,8 @@
 
 namespace holdfast::hubsim {
 
-// The REST API of services (IoT Hub service API, api-version 2021-04-12): identities under /devices. Who may ask is the
+// The REST API of services (IoT Hub service API, api-version 2021-04-12): identities under /devices,
+// twins and direct methods under /twins (service_twins.cc). Who may ask is the
 // caller's business. Not thread-safe.
 class ServiceApi {
  public:
@@ -33,6 +34,14 @@ class ServiceApi {
   nlohmann::json DeviceView(const Device& device) const;
   nlohmann::json ModuleView(const Module& module) const;
   void Changed(std::string_view device_id);
+  boost::asio::awaitable<HttpResponse> AnswerTwins(const HttpRequest& request);
+  HttpResponse ShowTwin(const std::string& id) const;
+  HttpResponse EditTwin(const HttpRequest& request, const std::string& id);
+  boost::asio::awaitable<HttpResponse> InvokeMethod(const HttpRequest& request, const std::string& id);
+  static std::string TwinId(const HttpRequest& request, size_t rest);
+  bool Exists(const std::string& id) const;
+  // If-Match: absent = create, "*" = any, else an ETag; with or without quotes.
+  static Match MatchOf(const HttpRequest& request);
 
   HubState& state_;
   DeviceEndpoint& devices_;

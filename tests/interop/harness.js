@@ -169,4 +169,4 @@ async function run(options, test) {
   process.exit(failure ? 1 : 0);
 }
 
-module.exports = { run, waitFor, parseBag };
+module.exports = { run, waitFor, parseBag, exited };
