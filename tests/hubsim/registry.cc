@@ -62,7 +62,7 @@ void Take(const Authentication& given, Authentication* out) {
 // Whether an edit may happen to an identity that has `etag`, or that is not there (null).
 absl::Status CheckMatch(const Match& match, const std::string* etag, std::string_view what) {
   if (etag == nullptr) {
-    if (match.kind == Match::kCreate) return absl::OkStatus();
+    if (match.kind == Match::kCreate || match.kind == Match::kUpsert) return absl::OkStatus();
     return absl::NotFoundError(fmt::format("{} is not registered", what));
   }
   if (match.kind == Match::kCreate) return absl::AlreadyExistsError(fmt::format("{} is registered already", what));

@@ -72,9 +72,9 @@ struct IdentityEdit {
   std::optional<std::string> etag;
 };
 
-// The condition of an If-Match header.
+// The condition of an If-Match header; kUpsert makes or changes.
 struct Match {
-  enum Kind : uint8_t { kCreate, kAny, kEtag };
+  enum Kind : uint8_t { kCreate, kAny, kEtag, kUpsert };
   Kind kind = kCreate;
   std::string etag;
 };

@@ -52,7 +52,7 @@ absl::StatusOr<json> Body(const HttpRequest& request) {
 
 Match ServiceApi::MatchOf(const HttpRequest& request) {
   std::string_view text = request.if_match;
-  if (text.empty()) return {.kind = Match::kCreate};
+  if (text.empty()) return {.kind = request.Query("upsert") == "true" ? Match::kUpsert : Match::kCreate};
   if (text.size() >= 2 && text.starts_with('"') && text.ends_with('"')) text = text.substr(1, text.size() - 2);
   if (text == "*") return {.kind = Match::kAny};
   return {.kind = Match::kEtag, .etag = std::string(text)};

@@ -40,7 +40,8 @@ class ServiceApi {
   boost::asio::awaitable<HttpResponse> InvokeMethod(const HttpRequest& request, const std::string& id);
   static std::string TwinId(const HttpRequest& request, size_t rest);
   bool Exists(const std::string& id) const;
-  // If-Match: absent = create, "*" = any, else an ETag; with or without quotes.
+  // If-Match: absent = create, "*" = any, else an ETag; with or without quotes. ?upsert=true instead of one: make or
+  // change.
   static Match MatchOf(const HttpRequest& request);
 
   HubState& state_;
