@@ -159,7 +159,8 @@ absl::StatusOr<Certificate> Make(const Recipe& recipe) {
 }
 
 absl::StatusOr<Certificate> MakeServer(EVP_PKEY* public_key, const std::vector<std::string>& names,
-                                       const Certificate& issuer, const PrivateKey& issuer_key, absl::Time now) {
+                                       const Certificate& issuer, const PrivateKey& issuer_key, absl::Time now,
+                                       absl::Duration lifetime) {
   RETURN_IF_ERROR(CheckNames(names));
   std::string alternative_names;
   for (const std::string& name : names) {
@@ -169,7 +170,7 @@ absl::StatusOr<Certificate> MakeServer(EVP_PKEY* public_key, const std::vector<s
   return Make({.public_key = public_key,
                .common_name = names.front(),
                .now = now,
-               .lifetime = kServerLifetime,
+               .lifetime = lifetime,
                .issuer = &issuer,
                .issuer_key = &issuer_key,
                .extensions = {{NID_basic_constraints, "critical,CA:FALSE"},
@@ -319,8 +320,24 @@ absl::StatusOr<Certificate> MakeDeviceCa(const PrivateKey& key, const std::strin
 
 absl::StatusOr<Certificate> MakeServerCertificate(const PrivateKey& key, const std::vector<std::string>& names,
                                                   const Certificate& issuer, const PrivateKey& issuer_key,
-                                                  absl::Time now) {
-  return MakeServer(key.get(), names, issuer, issuer_key, now);
+                                                  absl::Time now, absl::Duration lifetime) {
+  return MakeServer(key.get(), names, issuer, issuer_key, now, lifetime);
+}
+
+absl::StatusOr<Certificate> MakeClientCertificate(const PrivateKey& key, const std::string& common_name,
+                                                  const Certificate& issuer, const PrivateKey& issuer_key,
+                                                  absl::Time now, absl::Duration lifetime) {
+  return Make({.public_key = key.get(),
+               .common_name = common_name,
+               .now = now,
+               .lifetime = lifetime,
+               .issuer = &issuer,
+               .issuer_key = &issuer_key,
+               .extensions = {{NID_basic_constraints, "critical,CA:FALSE"},
+                              {NID_key_usage, "critical,digitalSignature"},
+                              {NID_ext_key_usage, "clientAuth"},
+                              {NID_subject_key_identifier, "hash"},
+                              {NID_authority_key_identifier, "keyid"}}});
 }
 
 absl::StatusOr<Certificate> MakeServerCertificateFromCsr(std::string_view csr_pem,
@@ -338,7 +355,7 @@ absl::StatusOr<Certificate> MakeServerCertificateFromCsr(std::string_view csr_pe
     return absl::InvalidArgumentError("the certificate signing request's own signature does not hold");
   }
   RETURN_IF_ERROR(CheckServerKey(key));
-  return MakeServer(key, names, issuer, issuer_key, now);
+  return MakeServer(key, names, issuer, issuer_key, now, kServerLifetime);
 }
 
 absl::StatusOr<Certificate> MakeRecipientCertificate(const PrivateKey& key, const std::string& common_name,

@@ -80,10 +80,15 @@ absl::StatusOr<Certificate> MakeDeviceCa(const PrivateKey& key, const std::strin
                                          const Certificate& issuer, const PrivateKey& issuer_key, absl::Time now);
 
 // A TLS server certificate. `names`: 1-kNamesMax host names or IP addresses; the first is the common name too.
-// Ends kServerLifetime after now, and no later than its issuer.
+// Ends `lifetime` after now, and no later than its issuer.
 absl::StatusOr<Certificate> MakeServerCertificate(const PrivateKey& key, const std::vector<std::string>& names,
                                                   const Certificate& issuer, const PrivateKey& issuer_key,
-                                                  absl::Time now);
+                                                  absl::Time now, absl::Duration lifetime = kServerLifetime);
+
+// A TLS client certificate. `common_name`: 1-64 bytes. Ends as above.
+absl::StatusOr<Certificate> MakeClientCertificate(const PrivateKey& key, const std::string& common_name,
+                                                  const Certificate& issuer, const PrivateKey& issuer_key,
+                                                  absl::Time now, absl::Duration lifetime = kServerLifetime);
 
 // As above for the public key of a PKCS #10 request (PEM) whose own signature holds: P-256, P-384 or RSA of 2,048-4,096
 // bit. Nothing else of the request is used. INVALID_ARGUMENT for another key or a request that does not hold.

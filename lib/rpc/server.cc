@@ -1,38 +1,22 @@
 #include "lib/rpc/server.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <grpcpp/ext/channelz_service_plugin.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/impl/server_initializer.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
-#include <cerrno>
 #include <filesystem>
 #include <mutex>
 
 #include "grpc/health/v1/health.pb.h"
 #include "lib/base/status.h"
+#include "lib/rpc/socket_lock.h"
 
 namespace holdfast::rpc {
 namespace {
-
-constexpr mode_t kSocketMode = 0660;
-
-// The lock outlives the file's name, and ends with the process however it ends.
-absl::StatusOr<UniqueFd> LockInstance(const std::string& lock_path, const std::string& socket_path) {
-  UniqueFd fd(::open(lock_path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, kSocketMode));
-  if (!fd.valid()) return ErrnoStatus(errno, fmt::format("can't create {}", lock_path));
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    return absl::FailedPreconditionError(
-        fmt::format("socket {} is in use by a running process; stop it, or choose another --instance", socket_path));
-  }
-  return fd;
-}
 
 // Full names of the services of the server that this thread built last.
 thread_local std::vector<std::string> built_service_names;
@@ -65,17 +49,13 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Options& options,
                                                        const std::vector<grpc::Service*>& services) {
   const std::string directory = options.run_dir + "/" + options.service;
   const std::string socket_path = fmt::format("{}/{}.sock", directory, options.instance);
-  if (socket_path.size() >= sizeof(sockaddr_un::sun_path)) {
-    return absl::InvalidArgumentError(
-        fmt::format("socket path {} is longer than the {} bytes that Linux allows; use a shorter run_dir", socket_path,
-                    sizeof(sockaddr_un::sun_path) - 1));
-  }
+  RETURN_IF_ERROR(CheckSocketPath(socket_path));
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   if (error) return ErrnoStatus(error.value(), fmt::format("can't create the socket directory {}", directory));
 
   auto server = std::unique_ptr<Server>(new Server());
-  ASSIGN_OR_RETURN(server->lock_, LockInstance(fmt::format("{}/{}.lock", directory, options.instance), socket_path));
+  ASSIGN_OR_RETURN(server->lock_, LockSocket(fmt::format("{}/{}.lock", directory, options.instance), socket_path));
   server->socket_path_ = socket_path;
   ::unlink(socket_path.c_str());
 

@@ -1,9 +1,34 @@
 #include "services/auth/auth_options.h"
 
+#include <fmt/format.h>
+
+#include "lib/base/log.h"
 #include "lib/base/status.h"
 #include "lib/pki/certificate_files.h"
+#include "services/auth/identity.h"
+#include "services/auth/workload_server.h"
 
 namespace holdfast::auth {
+namespace {
+
+absl::Status CheckWorkload(const AuthOptions& options, const GatewayOptions& gateway) {
+  if (!options.workload_device_id.empty() && !IsValidId(options.workload_device_id)) {
+    return absl::InvalidArgumentError(
+        fmt::format("[auth] workload_device_id: {} is not a device id", Printable(options.workload_device_id)));
+  }
+  for (const std::string& module : options.workload_modules) {
+    if (const absl::Status status = CheckWorkloadModule(gateway.run_dir, module); !status.ok()) {
+      return Annotate(status, "[auth] workload_modules");
+    }
+  }
+  const bool is_device_known = !options.workload_device_id.empty() || !options.hub_connection_string_file.empty();
+  if (options.workload_modules.empty() || is_device_known) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "[auth] workload_modules is set, but not whose modules these are; set [auth] workload_device_id to the id of the "
+      "gateway's own device, or [auth] hub_connection_string_file, which names it");
+}
+
+}  // namespace
 
 absl::StatusOr<AuthOptions> ReadAuthOptions(const ConfigFile& file, const GatewayOptions& gateway) {
   const std::string secrets = gateway.data_dir + "/secrets/";
@@ -22,6 +47,8 @@ absl::StatusOr<AuthOptions> ReadAuthOptions(const ConfigFile& file, const Gatewa
   section.Read("device_ca_key_file", &options.device_ca_key_file);
   section.Read("trust_bundle_file", &options.trust_bundle_file);
   section.Read("metrics_address", &options.metrics_address);
+  section.Read("workload_modules", &options.workload_modules);
+  section.Read("workload_device_id", &options.workload_device_id);
   RETURN_IF_ERROR(section.Finish());
   if (!options.identities_file.empty() && !options.hub_connection_string_file.empty()) {
     return absl::InvalidArgumentError(
@@ -29,6 +56,7 @@ absl::StatusOr<AuthOptions> ReadAuthOptions(const ConfigFile& file, const Gatewa
         "identities: "
         "with both, each would remove what the other adds; leave one out");
   }
+  RETURN_IF_ERROR(CheckWorkload(options, gateway));
   return options;
 }
 

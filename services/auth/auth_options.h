@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "lib/config/config.h"
@@ -16,6 +17,8 @@ struct AuthOptions {
   std::string device_ca_key_file;
   std::string trust_bundle_file;
   std::string metrics_address;
+  std::vector<std::string> workload_modules;  // of the gateway's own device; each gets a socket
+  std::string workload_device_id;             // that device; "" = the one that the connection string names
 };
 
 absl::StatusOr<AuthOptions> ReadAuthOptions(const ConfigFile& file, const GatewayOptions& gateway);

@@ -80,6 +80,29 @@ absl::Status CertificateIssuer::CheckDates() const {
 }
 
 absl::StatusOr<CertificateIssuer::Issued> CertificateIssuer::Issue(std::string_view csr_pem) const {
+  return IssueWith([&](const pki::Certificate& ca, const pki::PrivateKey& ca_key, absl::Time now) {
+    return pki::MakeServerCertificateFromCsr(csr_pem, options_.names, ca, ca_key, now);
+  });
+}
+
+absl::StatusOr<CertificateIssuer::Issued> CertificateIssuer::IssueServer(const pki::PrivateKey& key,
+                                                                         const std::vector<std::string>& names,
+                                                                         absl::Duration lifetime) const {
+  return IssueWith([&](const pki::Certificate& ca, const pki::PrivateKey& ca_key, absl::Time now) {
+    return pki::MakeServerCertificate(key, WithoutCopies(names), ca, ca_key, now,
+                                      std::min(lifetime, pki::kServerLifetime));
+  });
+}
+
+absl::StatusOr<CertificateIssuer::Issued> CertificateIssuer::IssueClient(const pki::PrivateKey& key,
+                                                                         const std::string& common_name,
+                                                                         absl::Duration lifetime) const {
+  return IssueWith([&](const pki::Certificate& ca, const pki::PrivateKey& ca_key, absl::Time now) {
+    return pki::MakeClientCertificate(key, common_name, ca, ca_key, now, std::min(lifetime, pki::kServerLifetime));
+  });
+}
+
+absl::StatusOr<CertificateIssuer::Issued> CertificateIssuer::IssueWith(const MakeLeaf& make) const {
   auto ca = Load(options_.ca_certificate_file, options_.ca_key_file);
   if (absl::IsNotFound(ca.status())) {
     return absl::FailedPreconditionError(
@@ -88,8 +111,7 @@ absl::StatusOr<CertificateIssuer::Issued> CertificateIssuer::Issue(std::string_v
   if (!ca.ok()) return absl::FailedPreconditionError(std::string(ca.status().message()));
   const absl::Time now = NotBeforeCa(clock_.Now(), ca->chain.front());
   RETURN_IF_ERROR(ca->chain.front().CheckDates(now, CaName(options_.ca_certificate_file)));
-  ASSIGN_OR_RETURN(const pki::Certificate leaf,
-                   pki::MakeServerCertificateFromCsr(csr_pem, options_.names, ca->chain.front(), ca->key, now));
+  ASSIGN_OR_RETURN(const pki::Certificate leaf, make(ca->chain.front(), ca->key, now));
   Issued issued{.chain_pem = leaf.ToPem(), .not_after = leaf.not_after(), .renew_after = {}};
   for (const pki::Certificate& certificate : ca->chain) {
     const bool is_root = certificate.IsSignedBy(certificate);  // a client has it already, or it would not help

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -7,6 +8,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "lib/pki/certificate.h"
+#include "lib/pki/private_key.h"
 #include "services/auth/trusted_clock.h"
 
 namespace holdfast::auth {
@@ -42,6 +45,13 @@ class CertificateIssuer {
   // FAILED_PRECONDITION, with what to do, if there is no usable CA; INVALID_ARGUMENT if the request is not one.
   absl::StatusOr<Issued> Issue(std::string_view csr_pem) const;
 
+  // Likewise for a module: a server's certificate with these names, or a client's. Ends `lifetime` from now, and no
+  // later than kServerLifetime from now and the CA.
+  absl::StatusOr<Issued> IssueServer(const pki::PrivateKey& key, const std::vector<std::string>& names,
+                                     absl::Duration lifetime) const;
+  absl::StatusOr<Issued> IssueClient(const pki::PrivateKey& key, const std::string& common_name,
+                                     absl::Duration lifetime) const;
+
   // FAILED_PRECONDITION if there is none.
   absl::StatusOr<std::string> TrustBundle() const;
 
@@ -49,6 +59,10 @@ class CertificateIssuer {
   absl::StatusOr<absl::Time> CaNotAfter() const;
 
  private:
+  using MakeLeaf = std::function<absl::StatusOr<pki::Certificate>(const pki::Certificate& ca,
+                                                                  const pki::PrivateKey& key, absl::Time now)>;
+  absl::StatusOr<Issued> IssueWith(const MakeLeaf& make) const;
+
   const Options options_;
   const TrustedClock& clock_;
 };

@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/status.h"
 #include "lib/rpc/status.h"
+#include "services/auth/workload_secret.h"
 
 namespace holdfast::auth {
 namespace {
@@ -19,6 +20,7 @@ namespace v1 = store::v1;
 constexpr char kMetaKey[] = "auth/meta";
 constexpr char kHubKey[] = "auth/hub";
 constexpr char kClockKey[] = "auth/clock";
+constexpr char kWorkloadKey[] = "auth/workload";
 constexpr char kIdentityPrefix[] = "auth/identity/";
 constexpr uint64_t kFixedVersion = 0;  // of records that have one key for ever
 constexpr uint32_t kPageEntries = 500;
@@ -281,6 +283,24 @@ absl::StatusOr<TrustedClock::Marks> IdentityRepository::LoadMarks(const Sealing&
 
 absl::Status IdentityRepository::SaveMarks(const Sealing& sealing, const TrustedClock::Marks& marks) {
   return Save(sealing, kClockKey, ToText(marks));
+}
+
+absl::StatusOr<std::string> IdentityRepository::LoadWorkloadSecret(const Sealing& sealing) {
+  for (int attempt = 1;; ++attempt) {
+    const auto entry = Get(store_, kWorkloadKey);
+    if (entry.ok()) {
+      auto secret = sealing.Open(kWorkloadKey, kFixedVersion, entry->value());
+      if (!secret.ok()) return Explain(secret.status(), "the workload secret");
+      return secret;
+    }
+    if (!absl::IsNotFound(entry.status()) || attempt > 1) return entry.status();
+    v1::PutRequest request;
+    request.set_key(kWorkloadKey);
+    request.set_expected_revision(0);
+    ASSIGN_OR_RETURN(*request.mutable_value(), sealing.Seal(kWorkloadKey, kFixedVersion, MakeWorkloadSecret()));
+    const absl::Status made = Call(store_, &v1::KeyValue::Stub::Put, request).status();
+    if (!made.ok() && !absl::IsFailedPrecondition(made)) return made;  // another instance's: read that one
+  }
 }
 
 }  // namespace holdfast::auth

@@ -38,6 +38,7 @@ struct SetOrigin {
 //   auth/identity/<generation>/<id>      one Identity each
 //   auth/hub                             HubCredential
 //   auth/clock                           TrustedClock::Marks
+//   auth/workload                        WorkloadSecret's bytes
 //
 // A set is replaced by one atomic write of what differs and of auth/meta, if that fits into one write. Otherwise all
 // its records are written under a new prefix and then auth/meta in the last of the writes. Each time auth/meta goes by
@@ -76,6 +77,10 @@ class IdentityRepository {
   // NOT_FOUND if never saved.
   absl::StatusOr<TrustedClock::Marks> LoadMarks(const Sealing& sealing);
   absl::Status SaveMarks(const Sealing& sealing, const TrustedClock::Marks& marks);
+
+  // The secret under which modules encrypt (workload_secret.h); a random one is made if there never was one. Errors as
+  // Load's; DATA_LOSS if it is damaged, which is left as it is.
+  absl::StatusOr<std::string> LoadWorkloadSecret(const Sealing& sealing);
 
  private:
   absl::Status LoadRecords(const Sealing& sealing, IdentitySet* set);

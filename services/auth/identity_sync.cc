@@ -100,6 +100,7 @@ absl::Status IdentitySync::Step() {
     cache_.SetNeverProvisioned();
     callbacks_.on_serving(true);
   }
+  RETURN_IF_ERROR(EnsureWorkloadSecret());
   if (clock_.SinceBoot() - marks_saved_at_ >= kSaveMarksEvery) RETURN_IF_ERROR(SaveMarks());
   return absl::OkStatus();
 }
@@ -149,6 +150,22 @@ absl::Status IdentitySync::EnsureMarks() {
                  absl::FormatTime(absl::RFC3339_sec, clock_.WallNow(), absl::UTCTimeZone()),
                  absl::FormatTime(absl::RFC3339_sec, trusted_clock_.Now(), absl::UTCTimeZone()));
   }
+  return absl::OkStatus();
+}
+
+absl::Status IdentitySync::EnsureWorkloadSecret() {
+  if (has_workload_secret_ || callbacks_.on_workload_secret == nullptr) return absl::OkStatus();
+  auto secret = repository_.LoadWorkloadSecret(*sealing_);
+  if (absl::IsDataLoss(secret.status())) {
+    // Left as it is: a new one would make what modules have encrypted unreadable for good.
+    spdlog::error("modules can't encrypt and decrypt; restore auth/workload in the store from a backup error={}",
+                  Text(secret.status()));
+  } else if (!secret.ok()) {
+    return secret.status();
+  } else {
+    callbacks_.on_workload_secret(*std::move(secret));
+  }
+  has_workload_secret_ = true;
   return absl::OkStatus();
 }
 

@@ -50,6 +50,8 @@ class IdentitySync {
     std::function<void(bool)> on_serving;
     // The process must end: the sealing key is unusable, or missing while the store holds what it sealed (P6).
     std::function<void(const absl::Status&)> on_fatal;
+    // The secret under which modules encrypt, once. Null: it is not looked for.
+    std::function<void(std::string)> on_workload_secret = nullptr;
   };
   using OnApplied = std::function<void(const absl::StatusOr<ChangeCounts>&)>;
 
@@ -79,6 +81,7 @@ class IdentitySync {
   absl::Status Step();
   absl::Status EnsureSealing();
   absl::Status EnsureMarks();
+  absl::Status EnsureWorkloadSecret();
   absl::Status LoadFromStore();
   absl::Status ApplyFile();
   absl::Status SaveMarks();
@@ -106,6 +109,7 @@ class IdentitySync {
   HubCredentialKeeper keeper_;
   std::shared_ptr<const IdentitySet> stored_;  // in the store, whether it may be used or not
   bool has_marks_ = false;
+  bool has_workload_secret_ = false;  // or knows that it can't be had
   bool is_file_due_ = true;
   bool has_failed_ = false;
   std::string bad_file_hash_;  // so that one bad file is reported once

@@ -15,6 +15,9 @@
 #include "services/auth/auth_options.h"
 #include "services/auth/auth_service.h"
 #include "services/auth/identity_sync.h"
+#include "services/auth/workload_api.h"
+#include "services/auth/workload_secret.h"
+#include "services/auth/workload_server.h"
 
 namespace holdfast::auth {
 namespace {
@@ -49,6 +52,13 @@ absl::Status CheckAuthority(const CertificateIssuer& issuer, Metrics& metrics) {
   return absl::OkStatus();
 }
 
+// Whose modules ask the workload API; "" while it is not known.
+std::string OwnDeviceId(const AuthOptions& options, const HubIdentity& hub) {
+  if (!options.workload_device_id.empty()) return options.workload_device_id;
+  const auto credential = hub.Get();
+  return credential == nullptr ? "" : credential->device_id;
+}
+
 }  // namespace
 
 absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
@@ -78,17 +88,20 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   IdentityRepository repository(store);
   absl::Status fatal;  // written before the stop signal, read after it
   std::unique_ptr<rpc::Server> server;
-  IdentitySync sync({.identities_file = options.identities_file,
-                     .hub_connection_string_file = options.hub_connection_string_file,
-                     .hub_hostname = is_hub_given ? gateway.hub_hostname : "",
-                     .sealing_key_file = options.sealing_key_file},
-                    std::move(sealing), repository, cache, hub, trusted_clock, clock, *metrics,
-                    {.on_serving = [&server](bool serving) { server->SetServing(serving); },
-                     .on_fatal =
-                         [&fatal](const absl::Status& status) {
-                           fatal = status;
-                           StopSignal::Stop();
-                         }});
+  WorkloadSecret workload_secret;
+  IdentitySync sync(
+      {.identities_file = options.identities_file,
+       .hub_connection_string_file = options.hub_connection_string_file,
+       .hub_hostname = is_hub_given ? gateway.hub_hostname : "",
+       .sealing_key_file = options.sealing_key_file},
+      std::move(sealing), repository, cache, hub, trusted_clock, clock, *metrics,
+      {.on_serving = [&server](bool serving) { server->SetServing(serving); },
+       .on_fatal =
+           [&fatal](const absl::Status& status) {
+             fatal = status;
+             StopSignal::Stop();
+           },
+       .on_workload_secret = [&workload_secret](std::string secret) { workload_secret.Set(std::move(secret)); }});
   ASSIGN_OR_RETURN(const SyncRecipient recipient, SyncRecipient::Create(clock.WallNow()));
   AuthenticationService authentication(authenticator, cache, trusted_clock, clock, *metrics);
   IdentitiesService identities(cache, sync, recipient);
@@ -97,12 +110,17 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   ASSIGN_OR_RETURN(server,
                    rpc::Server::Create({.run_dir = gateway.run_dir, .service = "auth", .instance = flags.instance},
                                        {&authentication, &identities, &tokens, &certificates}));
+  const WorkloadApi workload([&] { return OwnDeviceId(options, hub); }, cache, issuer, workload_secret, clock);
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<WorkloadServer> workload_server,
+      WorkloadServer::Create({.run_dir = gateway.run_dir, .modules = options.workload_modules}, workload, *metrics));
   sync.Start();
   spdlog::info("auth is listening socket={} identities_file={} hub_connection_string_file={}", server->socket_path(),
                options.identities_file.empty() ? "none" : options.identities_file,
                options.hub_connection_string_file.empty() ? "none" : options.hub_connection_string_file);
   stop_signal.Wait();
   spdlog::info("auth is stopping");
+  workload_server->Stop();
   identities.Stop();
   sync.Stop();
   server->Stop();

@@ -22,6 +22,9 @@ namespace holdfast::auth {
 inline constexpr size_t kWorkloadSecretBytes = 32;
 inline constexpr size_t kWorkloadOverheadBytes = 1 + 16 + 16;
 
+// kWorkloadSecretBytes random ones.
+std::string MakeWorkloadSecret();
+
 // Who encrypts.
 struct WorkloadOwner {
   std::string_view module_id;

@@ -22,9 +22,7 @@ absl::Status CheckWorkloadModule(const std::string& run_dir, std::string_view mo
 // replaced, a living one's are left alone, and this one takes over when that one ends. Thread-safe.
 class WorkloadServer {
  public:
-  static constexpr size_t kConnectionsMax = 16;  // of one socket; further ones wait
-  static constexpr size_t kHeaderBytesMax = 8 << 10;
-  static constexpr size_t kBodyBytesMax = 1 << 20;
+  static constexpr size_t kConnectionsMax = 16;                  // of one socket; further ones wait
   static constexpr absl::Duration kTimeout = absl::Seconds(30);  // for a request, for its answer, between requests
   static constexpr absl::Duration kTakeOverEvery = absl::Seconds(1);
 
@@ -45,7 +43,7 @@ class WorkloadServer {
  private:
   class Impl;
   explicit WorkloadServer(std::unique_ptr<Impl> impl);
-  const std::unique_ptr<Impl> impl_;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace holdfast::auth
