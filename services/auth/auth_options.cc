@@ -38,6 +38,9 @@ absl::StatusOr<AuthOptions> ReadAuthOptions(const ConfigFile& file, const Gatewa
                       .device_ca_cert_file = secrets + pki::kDeviceCaFile,
                       .device_ca_key_file = secrets + pki::kDeviceCaKeyFile,
                       .trust_bundle_file = secrets + pki::kRootCaFile,
+                      .client_ca_file = "",
+                      .on_demand = {},
+                      .failures = {},
                       .metrics_address = ""};
   ConfigSection section = file.Section("auth");
   section.Read("identities_file", &options.identities_file);
@@ -46,6 +49,16 @@ absl::StatusOr<AuthOptions> ReadAuthOptions(const ConfigFile& file, const Gatewa
   section.Read("device_ca_cert_file", &options.device_ca_cert_file);
   section.Read("device_ca_key_file", &options.device_ca_key_file);
   section.Read("trust_bundle_file", &options.trust_bundle_file);
+  section.Read("client_ca_file", &options.client_ca_file);
+  section.Read("on_demand_wait", &options.on_demand.wait, absl::ZeroDuration(), absl::Seconds(30));
+  section.Read("on_demand_interval", &options.on_demand.interval, absl::Seconds(1), absl::Hours(24));
+  section.Read("on_demand_rate", &options.on_demand.rate_per_minute, 1, 6000);
+  constexpr int64_t kFailuresMax = 1'000'000'000;
+  section.Read("failures_per_client_max", &options.failures.per_client_max, 1, kFailuresMax);
+  section.Read("failures_per_address_max", &options.failures.per_address_max, 1, kFailuresMax);
+  section.Read("failures_per_identity_max", &options.failures.per_identity_max, 1, kFailuresMax);
+  section.Read("failure_window", &options.failures.window, absl::Seconds(1), absl::Hours(1));
+  section.Read("failure_block", &options.failures.block, absl::Seconds(1), absl::Hours(1));
   section.Read("metrics_address", &options.metrics_address);
   section.Read("workload_modules", &options.workload_modules);
   section.Read("workload_device_id", &options.workload_device_id);

@@ -7,6 +7,7 @@
 #include "lib/rpc/status.h"
 #include "services/auth/identity_upload.h"
 #include "services/auth/identity_watch.h"
+#include "services/auth/wanted_watch.h"
 
 namespace holdfast::auth {
 namespace {
@@ -57,13 +58,53 @@ absl::Status CheckRequest(const v1::AuthenticateRequest& request) {
 grpc::ServerUnaryReactor* AuthenticationService::Authenticate(grpc::CallbackServerContext* context,
                                                               const v1::AuthenticateRequest* request,
                                                               v1::AuthenticateResponse* response) {
+  if (absl::Status status = CheckRequest(*request); !status.ok()) return Finish(context, status);
+  const std::string id = FullId(request->device_id(), request->module_id());
+  if (limits_.IsBlocked(id, request->peer(), clock_.SinceBoot())) {
+    response->set_decision(v1::AuthenticateResponse::DECISION_DENIED);
+    response->set_reason(v1::AuthenticateResponse::REASON_TOO_MANY_FAILURES);
+    response->set_detail(fmt::format("{}: too many failures from this address; not looked at for a while", id));
+    Conclude(*request, *response);
+    return Finish(context, absl::OkStatus());
+  }
   const absl::Status status = Answer(*request, response);
-  if (status.ok()) Count(*request, *response);
+  if (status.ok() && CouldTheHubHelp(*request, *response)) {
+    // Made once: a second DefaultReactor() would be another one. Request and response live until it is finished.
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    const auto judge_again = [this, reactor, request, response] {
+      response->Clear();
+      const absl::Status again = Answer(*request, response);
+      if (again.ok()) Conclude(*request, *response);
+      reactor->Finish(rpc::ToGrpc(again));
+    };
+    if (wanted_.Ask(id, judge_again)) return reactor;
+    Conclude(*request, *response);
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+  if (status.ok()) Conclude(*request, *response);
   return Finish(context, status);
 }
 
+bool AuthenticationService::CouldTheHubHelp(const v1::AuthenticateRequest& request,
+                                            const v1::AuthenticateResponse& response) {
+  using Response = v1::AuthenticateResponse;
+  if (response.decision() != Response::DECISION_DENIED) return false;
+  switch (response.reason()) {
+    case Response::REASON_UNKNOWN_IDENTITY:
+      // A name that no hub has is not asked for.
+      return IsValidId(request.device_id()) && (request.module_id().empty() || IsValidId(request.module_id()));
+    case Response::REASON_IDENTITY_DISABLED:
+    case Response::REASON_WRONG_SIGNATURE:
+    case Response::REASON_CREDENTIAL_KIND:
+    case Response::REASON_WRONG_CERTIFICATE:
+      return true;
+    default:
+      return false;
+  }
+}
+
 absl::Status AuthenticationService::Answer(const v1::AuthenticateRequest& request, v1::AuthenticateResponse* response) {
-  RETURN_IF_ERROR(CheckRequest(request));
   const IdentityCache::View view = cache_.Get();
   if (view.state == IdentityCache::State::kNotLoaded) return NotLoaded();
   if (view.state == IdentityCache::State::kNeverProvisioned) {
@@ -74,32 +115,38 @@ absl::Status AuthenticationService::Answer(const v1::AuthenticateRequest& reques
   const Claim claim{.device_id = request.device_id(),
                     .module_id = request.module_id(),
                     .password = request.password(),
-                    .has_certificate = request.certificate_chain_size() > 0};
+                    .certificate_chain = {request.certificate_chain().begin(), request.certificate_chain().end()}};
   const Verdict verdict = authenticator_.Judge(claim, view.set->identities, trusted_clock_.Now());
   response->set_decision(verdict.decision);
   response->set_reason(verdict.reason);
   response->set_detail(verdict.detail);
   if (verdict.decision == v1::AuthenticateResponse::DECISION_GRANTED) {
-    ToProto(verdict.valid_for, response->mutable_valid_for());
+    if (verdict.valid_for < absl::InfiniteDuration()) ToProto(verdict.valid_for, response->mutable_valid_for());
+    response->set_identity_version(verdict.identity_version);
   }
   return absl::OkStatus();
 }
 
-void AuthenticationService::Count(const v1::AuthenticateRequest& request, const v1::AuthenticateResponse& response) {
+void AuthenticationService::Conclude(const v1::AuthenticateRequest& request, const v1::AuthenticateResponse& response) {
+  const std::string id = FullId(request.device_id(), request.module_id());
+  if (response.decision() == v1::AuthenticateResponse::DECISION_GRANTED) {
+    limits_.Succeeded(id, request.peer(), clock_.SinceBoot());
+  } else if (response.decision() == v1::AuthenticateResponse::DECISION_DENIED &&
+             response.reason() != v1::AuthenticateResponse::REASON_TOO_MANY_FAILURES) {
+    limits_.Failed(id, request.peer(), clock_.SinceBoot());
+  }
   metrics_
       .Counter("holdfast_auth_decisions_total", "Answers to Authenticate",
                {{"decision", v1::AuthenticateResponse::Decision_Name(response.decision())},
                 {"reason", v1::AuthenticateResponse::Reason_Name(response.reason())}})
       .Increment();
   if (response.decision() == v1::AuthenticateResponse::DECISION_GRANTED) {
-    spdlog::debug("client let in id={} peer={}", Printable(FullId(request.device_id(), request.module_id())),
-                  Printable(request.peer()));
+    spdlog::debug("client let in id={} peer={}", Printable(id), Printable(request.peer()));
     return;
   }
   const auto left_out = failure_log_.Admit(clock_.SinceBoot());
   if (!left_out) return;
-  spdlog::warn("client not let in id={} reason={} detail={} peer={} not_logged_before_this={}",
-               Printable(FullId(request.device_id(), request.module_id())),
+  spdlog::warn("client not let in id={} reason={} detail={} peer={} not_logged_before_this={}", Printable(id),
                v1::AuthenticateResponse::Reason_Name(response.reason()), Printable(response.detail()),
                Printable(request.peer()), *left_out);
 }
@@ -124,17 +171,24 @@ grpc::ServerWriteReactor<v1::WatchIdentitiesResponse>* IdentitiesService::WatchI
 grpc::ServerUnaryReactor* IdentitiesService::GetSyncRecipient(grpc::CallbackServerContext* context,
                                                               const v1::GetSyncRecipientRequest*,
                                                               v1::GetSyncRecipientResponse* response) {
-  response->set_certificate_pem(recipient_.Pem());
-  return Finish(context, absl::OkStatus());
+  const absl::Status status = sync_.CheckHubIsSource();
+  if (status.ok()) response->set_certificate_pem(recipient_.Pem());
+  return Finish(context, status);
 }
 
 grpc::ServerReadReactor<v1::SyncIdentitiesRequest>* IdentitiesService::SyncIdentities(
     grpc::CallbackServerContext*, v1::SyncIdentitiesResponse* response) {
-  return IdentityUpload::Start(recipient_, sync_, uploads_, response);
+  return IdentityUpload::Start(recipient_, sync_, wanted_, uploads_, response);
+}
+
+grpc::ServerWriteReactor<v1::WatchWantedIdentitiesResponse>* IdentitiesService::WatchWantedIdentities(
+    grpc::CallbackServerContext*, const v1::WatchWantedIdentitiesRequest*) {
+  return WantedWatch::Start(wanted_, sync_.CheckHubIsSource());
 }
 
 void IdentitiesService::Stop() {
   is_stopping_ = true;
+  wanted_.Stop();
   cache_.Notify();
 }
 

@@ -8,12 +8,14 @@
 #include "lib/base/metrics.h"
 #include "services/auth/authenticator.h"
 #include "services/auth/certificate_issuer.h"
+#include "services/auth/failure_limits.h"
 #include "services/auth/failure_log.h"
 #include "services/auth/hub_credential.h"
 #include "services/auth/identity_cache.h"
 #include "services/auth/identity_sync.h"
 #include "services/auth/sync_recipient.h"
 #include "services/auth/trusted_clock.h"
+#include "services/auth/wanted_identities.h"
 
 namespace holdfast::auth {
 
@@ -22,19 +24,30 @@ namespace holdfast::auth {
 
 class AuthenticationService final : public v1::Authentication::CallbackService {
  public:
-  AuthenticationService(const Authenticator& authenticator, const IdentityCache& cache,
-                        const TrustedClock& trusted_clock, const Clock& clock, Metrics& metrics)
-      : authenticator_(authenticator), cache_(cache), trusted_clock_(trusted_clock), clock_(clock), metrics_(metrics) {}
+  AuthenticationService(const Authenticator& authenticator, const IdentityCache& cache, WantedIdentities& wanted,
+                        FailureLimits& limits, const TrustedClock& trusted_clock, const Clock& clock, Metrics& metrics)
+      : authenticator_(authenticator),
+        cache_(cache),
+        wanted_(wanted),
+        limits_(limits),
+        trusted_clock_(trusted_clock),
+        clock_(clock),
+        metrics_(metrics) {}
 
+  // Answers at once, or when the hub was asked for the identity, without holding a thread meanwhile.
   grpc::ServerUnaryReactor* Authenticate(grpc::CallbackServerContext* context, const v1::AuthenticateRequest* request,
                                          v1::AuthenticateResponse* response) override;
 
  private:
+  // True if the hub, asked now, could turn this answer into another one.
+  static bool CouldTheHubHelp(const v1::AuthenticateRequest& request, const v1::AuthenticateResponse& response);
   absl::Status Answer(const v1::AuthenticateRequest& request, v1::AuthenticateResponse* response);
-  void Count(const v1::AuthenticateRequest& request, const v1::AuthenticateResponse& response);
+  void Conclude(const v1::AuthenticateRequest& request, const v1::AuthenticateResponse& response);
 
   const Authenticator& authenticator_;
   const IdentityCache& cache_;
+  WantedIdentities& wanted_;
+  FailureLimits& limits_;
   const TrustedClock& trusted_clock_;
   const Clock& clock_;
   Metrics& metrics_;
@@ -43,8 +56,8 @@ class AuthenticationService final : public v1::Authentication::CallbackService {
 
 class IdentitiesService final : public v1::Identities::CallbackService {
  public:
-  IdentitiesService(IdentityCache& cache, IdentitySync& sync, const SyncRecipient& recipient)
-      : cache_(cache), sync_(sync), recipient_(recipient) {}
+  IdentitiesService(IdentityCache& cache, IdentitySync& sync, const SyncRecipient& recipient, WantedIdentities& wanted)
+      : cache_(cache), sync_(sync), recipient_(recipient), wanted_(wanted) {}
 
   grpc::ServerUnaryReactor* ListIdentities(grpc::CallbackServerContext* context,
                                            const v1::ListIdentitiesRequest* request,
@@ -58,6 +71,9 @@ class IdentitiesService final : public v1::Identities::CallbackService {
   grpc::ServerReadReactor<v1::SyncIdentitiesRequest>* SyncIdentities(grpc::CallbackServerContext* context,
                                                                      v1::SyncIdentitiesResponse* response) override;
 
+  grpc::ServerWriteReactor<v1::WatchWantedIdentitiesResponse>* WatchWantedIdentities(
+      grpc::CallbackServerContext* context, const v1::WatchWantedIdentitiesRequest* request) override;
+
   // Ends every watch with UNAVAILABLE, so that the server can stop.
   void Stop();
 
@@ -65,6 +81,7 @@ class IdentitiesService final : public v1::Identities::CallbackService {
   IdentityCache& cache_;
   IdentitySync& sync_;
   const SyncRecipient& recipient_;
+  WantedIdentities& wanted_;
   std::atomic<bool> is_stopping_ = false;
   std::atomic<int> uploads_ = 0;
 };

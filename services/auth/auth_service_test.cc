@@ -73,13 +73,15 @@ class AuthServiceTest : public ::testing::Test {
                              .trust_bundle_file = dir_ / pki::kRootCaFile,
                              .names = {"gw.example"}},
                             trusted_};
-  AuthenticationService authentication_{authenticator_, cache_, trusted_, clock_, *metrics_};
+  WantedIdentities wanted_{{}, clock_, *metrics_};
+  FailureLimits limits_{{}};
+  AuthenticationService authentication_{authenticator_, cache_, wanted_, limits_, trusted_, clock_, *metrics_};
   rpc::Channels store_{dir_.path(), "store"};
   IdentityRepository repository_{store_};
   HubIdentity hub_;
   IdentitySync sync_{{}, std::nullopt, repository_, cache_, hub_, trusted_, clock_, *metrics_, {}};  // never started
   SyncRecipient recipient_ = *SyncRecipient::Create(clock_.WallNow());
-  IdentitiesService identities_{cache_, sync_, recipient_};
+  IdentitiesService identities_{cache_, sync_, recipient_, wanted_};
   CertificatesService certificates_{issuer_, *metrics_};
   std::unique_ptr<rpc::Server> server_ = *rpc::Server::Create({.run_dir = dir_.path(), .service = "auth"},
                                                               {&authentication_, &identities_, &certificates_});
@@ -122,6 +124,26 @@ TEST_F(AuthServiceTest, PasswordThatIsTooLongIsDeniedLikeAnyBadOne) {
   const auto answer = Authenticate(Request("dev1", std::string(4097, 'x')));
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->reason(), Response::REASON_MALFORMED_TOKEN);
+}
+
+TEST_F(AuthServiceTest, AfterTooManyFailuresACredentialIsNotLookedAtForAWhile) {
+  Load({"dev1"});
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(Authenticate(Request("dev1", vectors::kSecondary))->reason(), Response::REASON_WRONG_SIGNATURE) << i;
+  }
+  const auto blocked = Authenticate(Request("dev1", vectors::kUpperHex));
+  EXPECT_EQ(blocked->decision(), Response::DECISION_DENIED);
+  EXPECT_EQ(blocked->reason(), Response::REASON_TOO_MANY_FAILURES);
+  v1::AuthenticateRequest elsewhere = Request("dev1", vectors::kUpperHex);
+  elsewhere.set_peer("192.0.2.2:50000");
+  EXPECT_EQ(Authenticate(elsewhere)->decision(), Response::DECISION_GRANTED) << "a stranger locks nobody out";
+  clock_.Advance(absl::Minutes(1));
+  EXPECT_EQ(Authenticate(Request("dev1", vectors::kUpperHex))->decision(), Response::DECISION_GRANTED);
+}
+
+TEST_F(AuthServiceTest, GrantNamesTheVersionThatWasJudged) {
+  Load({"dev1"}, 1);
+  EXPECT_EQ(Authenticate(Request("dev1", vectors::kUpperHex))->identity_version(), 1u);
 }
 
 TEST_F(AuthServiceTest, ListIsInOrderAndHasNoKey) {

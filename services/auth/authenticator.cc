@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "lib/base/log.h"
+#include "lib/base/status.h"
 #include "lib/iothub/sas_token.h"
 
 namespace holdfast::auth {
@@ -20,6 +23,36 @@ std::string Message(const absl::Status& status) {
 
 bool IsSignedByKeysOf(const iothub::SasToken& token, const Identity& identity) {
   return iothub::IsSignedWith(token, identity.primary_key) || iothub::IsSignedWith(token, identity.secondary_key);
+}
+
+absl::StatusOr<std::vector<pki::Certificate>> ParseChain(const std::vector<std::string_view>& chain) {
+  size_t bytes = 0;
+  for (const std::string_view der : chain) bytes += der.size();
+  if (chain.size() > Authenticator::kCertificatesMax || bytes > Authenticator::kCertificateBytesMax) {
+    return absl::InvalidArgumentError(fmt::format("it sent more than {} certificates or {} bytes of them",
+                                                  Authenticator::kCertificatesMax,
+                                                  Authenticator::kCertificateBytesMax));
+  }
+  std::vector<pki::Certificate> certificates;
+  for (const std::string_view der : chain) {
+    ASSIGN_OR_RETURN(pki::Certificate certificate, pki::Certificate::FromDer(der));
+    certificates.push_back(std::move(certificate));
+  }
+  return certificates;
+}
+
+bool HasThumbprint(const Identity& identity, const std::string& thumbprint) {
+  return !thumbprint.empty() &&
+         (thumbprint == identity.primary_thumbprint || thumbprint == identity.secondary_thumbprint);
+}
+
+Verdict OutsideItsDates(const std::string& id, const pki::Certificate& leaf, absl::Time now) {
+  const auto text = [](absl::Time t) { return absl::FormatTime(absl::RFC3339_sec, t, absl::UTCTimeZone()); };
+  return Deny(
+      Response::REASON_CERTIFICATE_EXPIRED,
+      fmt::format("{}: its certificate, or one that signed it, is valid at another time than {} (its own: {} to "
+                  "{}); is a clock wrong?",
+                  id, text(now), text(leaf.not_before()), text(leaf.not_after())));
 }
 
 }  // namespace
@@ -42,16 +75,55 @@ Verdict Authenticator::Judge(const Claim& claim, const IdentityMap& identities, 
       return Deny(Response::REASON_IDENTITY_DISABLED, fmt::format("{}: its device is disabled", id));
     }
   }
-  const bool has_key =
-      identity.credential == Credential::kSas || (parent != nullptr && parent->credential == Credential::kSas);
-  if (!claim.password.empty() && !has_key) {
-    return Deny(Response::REASON_CREDENTIAL_KIND, fmt::format("{} has no key, and showed a token", id));
+  Verdict verdict =
+      Deny(Response::REASON_NO_CREDENTIAL, fmt::format("{} sent neither a password nor a certificate", id));
+  if (!claim.password.empty()) {
+    verdict = JudgeToken(claim, identity, parent, now);
+  } else if (!claim.certificate_chain.empty()) {
+    verdict = JudgeCertificate(claim, identity, now);
   }
-  if (!claim.password.empty()) return JudgeToken(claim, identity, parent, now);
-  if (claim.has_certificate) {
-    return Deny(Response::REASON_CREDENTIAL_KIND, fmt::format("{} has keys and showed a certificate only", id));
+  verdict.identity_version = std::max(identity.version, parent == nullptr ? 0 : parent->version);
+  return verdict;
+}
+
+Verdict Authenticator::JudgeCertificate(const Claim& claim, const Identity& identity, absl::Time now) const {
+  const std::string id = FullId(identity);
+  const bool is_self_signed = identity.credential == Credential::kSelfSigned;
+  // IoT Hub contract, X.509: devices only.
+  if (!identity.module_id.empty() || (!is_self_signed && identity.credential != Credential::kCaSigned)) {
+    return Deny(Response::REASON_CREDENTIAL_KIND, fmt::format("{} showed a certificate, and is not let in by one", id));
   }
-  return Deny(Response::REASON_NO_CREDENTIAL, fmt::format("{} sent neither a password nor a certificate", id));
+  const auto chain = ParseChain(claim.certificate_chain);
+  if (!chain.ok()) return Deny(Response::REASON_WRONG_CERTIFICATE, fmt::format("{}: {}", id, Message(chain.status())));
+  const pki::Certificate& leaf = chain->front();
+  absl::Time end = leaf.not_after();
+  if (is_self_signed) {
+    const pki::CertificateSummary summary = leaf.Summary();
+    if (!HasThumbprint(identity, summary.sha1) && !HasThumbprint(identity, summary.sha256)) {
+      return Deny(Response::REASON_WRONG_CERTIFICATE,
+                  fmt::format("{}: its certificate has neither its primary nor its secondary thumbprint; SHA-1 {}", id,
+                              summary.sha1));
+    }
+    if (now < leaf.not_before() || now > end) return OutsideItsDates(id, leaf, now);
+  } else {
+    if (pki::CommonName(leaf) != identity.device_id) {
+      return Deny(Response::REASON_WRONG_CERTIFICATE,
+                  fmt::format("{}: its certificate is for {}", id, Printable(pki::CommonName(leaf))));
+    }
+    const auto verified = certificates_ == nullptr
+                              ? absl::StatusOr<absl::Time>(absl::PermissionDeniedError("no CA is trusted"))
+                              : certificates_->Verify(*chain, now);
+    if (absl::IsOutOfRange(verified.status())) return OutsideItsDates(id, leaf, now);
+    if (!verified.ok()) {
+      return Deny(Response::REASON_WRONG_CERTIFICATE,
+                  fmt::format("{}: its certificate: {}", id, Message(verified.status())));
+    }
+    end = *verified;
+  }
+  return {.decision = Response::DECISION_GRANTED,
+          .reason = Response::REASON_UNSPECIFIED,
+          .detail = fmt::format("{} is let in by its certificate", id),
+          .valid_for = std::max(end - now, absl::ZeroDuration())};
 }
 
 std::string Authenticator::HubHostname() const {
@@ -62,6 +134,9 @@ std::string Authenticator::HubHostname() const {
 Verdict Authenticator::JudgeToken(const Claim& claim, const Identity& identity, const Identity* parent,
                                   absl::Time now) const {
   const std::string id = FullId(identity);
+  if (identity.credential != Credential::kSas && (parent == nullptr || parent->credential != Credential::kSas)) {
+    return Deny(Response::REASON_CREDENTIAL_KIND, fmt::format("{} showed a token, and has no key", id));
+  }
   const auto token = iothub::ParseSasToken(claim.password);
   if (!token.ok()) return Deny(Response::REASON_MALFORMED_TOKEN, fmt::format("{}: {}", id, Message(token.status())));
   if (iothub::IsExpired(*token, now)) {

@@ -137,7 +137,8 @@ TEST_F(AuthenticatorTest, OneChangedBitIsAWrongSignature) {
 TEST_F(AuthenticatorTest, NoPasswordNoTokenAndCertificateOnlySayWhich) {
   ExpectDenied(Response::REASON_NO_CREDENTIAL, "dev1", "", "");
   ExpectDenied(Response::REASON_MALFORMED_TOKEN, "dev1", "", "secret");
-  const Verdict verdict = authenticator_.Judge({.device_id = "dev1", .has_certificate = true}, identities_, now_);
+  const Verdict verdict =
+      authenticator_.Judge({.device_id = "dev1", .certificate_chain = {"a certificate"}}, identities_, now_);
   EXPECT_EQ(verdict.reason, Response::REASON_CREDENTIAL_KIND);
 }
 

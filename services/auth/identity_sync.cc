@@ -213,7 +213,7 @@ absl::Status IdentitySync::SaveMarks() {
   return absl::OkStatus();
 }
 
-void IdentitySync::Apply(IdentityChange change, OnApplied done) {
+void IdentitySync::Apply(std::shared_ptr<const IdentityChange> change, OnApplied done) {
   absl::Status refused;
   {
     absl::MutexLock lock(&mutex_);
@@ -228,6 +228,18 @@ void IdentitySync::Apply(IdentityChange change, OnApplied done) {
   refused.ok() ? wake_.Wake() : done(refused);
 }
 
+absl::Status IdentitySync::CheckHubIsSource() const {
+  if (!options_.identities_file.empty()) {
+    return absl::FailedPreconditionError("the identities of this gateway come from a file: [auth] identities_file");
+  }
+  if (hub_.Get() != nullptr) return absl::OkStatus();
+  if (cache_.Get().state == IdentityCache::State::kNotLoaded) {
+    return absl::UnavailableError("the store was not read yet");
+  }
+  return absl::FailedPreconditionError(
+      "this gateway has no identity of its own at a hub; set [auth] hub_connection_string_file");
+}
+
 void IdentitySync::ApplyWaiting(const absl::Status& can_apply) {
   while (true) {
     std::optional<Waiting> next;
@@ -237,8 +249,8 @@ void IdentitySync::ApplyWaiting(const absl::Status& can_apply) {
       next = std::move(waiting_.front());
       waiting_.pop_front();
     }
-    const bool is_delta = next->change.kind() == IdentityChange::Kind::kDelta;
-    const auto counts = can_apply.ok() ? ApplyChange(next->change) : absl::StatusOr<ChangeCounts>(can_apply);
+    const bool is_delta = next->change->kind() == IdentityChange::Kind::kDelta;
+    const auto counts = can_apply.ok() ? ApplyChange(*next->change) : absl::StatusOr<ChangeCounts>(can_apply);
     metrics_
         .Counter("holdfast_auth_syncs_total", "Changes that the hub sent",
                  {{"kind", is_delta ? "delta" : "snapshot"}, {"result", counts.ok() ? "applied" : "refused"}})
@@ -255,12 +267,8 @@ absl::StatusOr<ChangeCounts> IdentitySync::ApplyChange(const IdentityChange& cha
   constexpr int kAttemptsMax = 3;
   static const IdentityMap kNone;
   const bool is_delta = change.kind() == IdentityChange::Kind::kDelta;
+  RETURN_IF_ERROR(CheckHubIsSource());
   const auto hub = hub_.Get();
-  if (!options_.identities_file.empty() || hub == nullptr) {
-    return absl::FailedPreconditionError(
-        hub == nullptr ? "this gateway has no identity of its own at a hub; set [auth] hub_connection_string_file"
-                       : "the identities of this gateway come from a file: [auth] identities_file");
-  }
   for (int attempt = 1;; ++attempt) {
     const bool has_base = stored_ != nullptr && MayUse(*stored_);
     if (is_delta && !has_base) return absl::FailedPreconditionError("a snapshot must come before the first delta");

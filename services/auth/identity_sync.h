@@ -69,11 +69,15 @@ class IdentitySync {
   // class or at once. FAILED_PRECONDITION if the hub is not the source of identities, or for a delta before the first
   // snapshot; RESOURCE_EXHAUSTED if kChangesWaitingMax wait; errors of the store. An error means that nothing changed,
   // or, if the store broke off in the middle, that it is not known: say it again. Thread-safe.
-  void Apply(IdentityChange change, OnApplied done) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Apply(std::shared_ptr<const IdentityChange> change, OnApplied done) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // FAILED_PRECONDITION with what to set if identities do not come from a hub; UNAVAILABLE while that is not known yet.
+  // Thread-safe.
+  absl::Status CheckHubIsSource() const;
 
  private:
   struct Waiting {
-    IdentityChange change;
+    std::shared_ptr<const IdentityChange> change;
     OnApplied done;
   };
   void Run();

@@ -104,7 +104,8 @@ class IdentitySyncTest : public ::testing::Test {
   }
   static absl::StatusOr<ChangeCounts> Apply(AuthRun& run, IdentityChange change) {
     std::promise<absl::StatusOr<ChangeCounts>> promise;
-    run.sync->Apply(std::move(change), [&](const absl::StatusOr<ChangeCounts>& counts) { promise.set_value(counts); });
+    run.sync->Apply(std::make_shared<IdentityChange>(std::move(change)),
+                    [&](const absl::StatusOr<ChangeCounts>& counts) { promise.set_value(counts); });
     return promise.get_future().get();
   }
   std::unique_ptr<AuthRun> Start() { return std::make_unique<AuthRun>(dir_.path(), file_, key_file_, clock_); }

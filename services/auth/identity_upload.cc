@@ -20,9 +20,9 @@ absl::Status CheckName(const v1::IdentityName& name) {
 
 }  // namespace
 
-IdentityUpload* IdentityUpload::Start(const SyncRecipient& recipient, IdentitySync& sync, std::atomic<int>& under_way,
-                                      v1::SyncIdentitiesResponse* response) {
-  auto* upload = new IdentityUpload(recipient, sync, under_way, response);
+IdentityUpload* IdentityUpload::Start(const SyncRecipient& recipient, IdentitySync& sync, WantedIdentities& wanted,
+                                      std::atomic<int>& under_way, v1::SyncIdentitiesResponse* response) {
+  auto* upload = new IdentityUpload(recipient, sync, wanted, under_way, response);
   if (under_way.fetch_add(1) >= kUploadsMax) {
     upload->End(absl::ResourceExhaustedError(fmt::format("{} of these calls are under way already", kUploadsMax)));
   } else {
@@ -49,9 +49,9 @@ absl::Status IdentityUpload::Take(const v1::SyncIdentitiesRequest& part) {
   if (part.part_case() == Part::kBegin) {
     if (change_) return absl::InvalidArgumentError("a second `begin`");
     if (part.begin().kind() == Part::Begin::KIND_SNAPSHOT) {
-      change_.emplace(IdentityChange::Kind::kSnapshot);
+      change_ = std::make_shared<IdentityChange>(IdentityChange::Kind::kSnapshot);
     } else if (part.begin().kind() == Part::Begin::KIND_DELTA) {
-      change_.emplace(IdentityChange::Kind::kDelta);
+      change_ = std::make_shared<IdentityChange>(IdentityChange::Kind::kDelta);
     } else {
       return absl::InvalidArgumentError("`begin` names no kind");
     }
@@ -85,12 +85,13 @@ absl::Status IdentityUpload::TakePage(const std::string& sealed) {
 }
 
 void IdentityUpload::Commit() {
-  sync_.Apply(*std::move(change_), [this](const absl::StatusOr<ChangeCounts>& counts) {
+  sync_.Apply(change_, [this](const absl::StatusOr<ChangeCounts>& counts) {
     if (counts.ok()) {
       response_->set_added(counts->added);
       response_->set_changed(counts->changed);
       response_->set_removed(counts->removed);
       response_->set_unchanged(counts->unchanged);
+      wanted_.Answered(*change_);
     }
     End(counts.status());
   });

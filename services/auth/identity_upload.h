@@ -3,13 +3,14 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <atomic>
-#include <optional>
+#include <memory>
 #include <string>
 
 #include "holdfast/auth/v1/auth.pb.h"
 #include "services/auth/identity_change.h"
 #include "services/auth/identity_sync.h"
 #include "services/auth/sync_recipient.h"
+#include "services/auth/wanted_identities.h"
 
 namespace holdfast::auth {
 
@@ -23,13 +24,13 @@ class IdentityUpload final : public grpc::ServerReadReactor<v1::SyncIdentitiesRe
   static constexpr size_t kBytesMax = 64 << 20;  // of one, sealed
 
   // The references outlive it; `under_way` counts the calls.
-  static IdentityUpload* Start(const SyncRecipient& recipient, IdentitySync& sync, std::atomic<int>& under_way,
-                               v1::SyncIdentitiesResponse* response);
+  static IdentityUpload* Start(const SyncRecipient& recipient, IdentitySync& sync, WantedIdentities& wanted,
+                               std::atomic<int>& under_way, v1::SyncIdentitiesResponse* response);
 
  private:
-  IdentityUpload(const SyncRecipient& recipient, IdentitySync& sync, std::atomic<int>& under_way,
-                 v1::SyncIdentitiesResponse* response)
-      : recipient_(recipient), sync_(sync), under_way_(under_way), response_(response) {}
+  IdentityUpload(const SyncRecipient& recipient, IdentitySync& sync, WantedIdentities& wanted,
+                 std::atomic<int>& under_way, v1::SyncIdentitiesResponse* response)
+      : recipient_(recipient), sync_(sync), wanted_(wanted), under_way_(under_way), response_(response) {}
 
   void OnReadDone(bool ok) override;
   void OnDone() override;
@@ -40,10 +41,11 @@ class IdentityUpload final : public grpc::ServerReadReactor<v1::SyncIdentitiesRe
 
   const SyncRecipient& recipient_;
   IdentitySync& sync_;
+  WantedIdentities& wanted_;
   std::atomic<int>& under_way_;
   v1::SyncIdentitiesResponse* const response_;
   v1::SyncIdentitiesRequest part_;
-  std::optional<IdentityChange> change_;  // set by `begin`
+  std::shared_ptr<IdentityChange> change_;  // made by `begin`
   bool has_end_ = false;
   size_t bytes_ = 0;
 };

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <future>
 
 #include "absl/strings/escaping.h"
 #include "lib/base/log.h"
@@ -63,9 +64,13 @@ class IdentityUploadTest : public ::testing::Test {
     std::ofstream(hub_file_) << "HostName=hub.example;DeviceId=edge1;ModuleId=$edgeHub;SharedAccessKey=" << kKey;
     sync_.Start();
     EXPECT_TRUE(channels_.WaitUntilReady(absl::Seconds(10)).ok());
-    grpc::ClientContext context;
     v1::GetSyncRecipientResponse response;
-    EXPECT_TRUE(stub_->GetSyncRecipient(&context, {}, &response).ok());
+    absl::Status status;
+    do {  // until the store was read
+      grpc::ClientContext context;
+      status = rpc::FromGrpc(stub_->GetSyncRecipient(&context, {}, &response));
+    } while (absl::IsUnavailable(status));
+    EXPECT_TRUE(status.ok()) << status;
     certificate_ = *pki::Certificate::FromPem(response.certificate_pem());
   }
   ~IdentityUploadTest() override {
@@ -97,6 +102,27 @@ class IdentityUploadTest : public ::testing::Test {
     if (!status.ok()) return status;
     return response;
   }
+  // Asks with the token that dev00001's key makes.
+  std::future<v1::AuthenticateResponse> Authenticate(const std::string& device, int times = 1) {
+    return std::async(std::launch::async, [this, device, times] {
+      std::string key;
+      absl::Base64Unescape(kKey, &key);
+      v1::AuthenticateRequest request;
+      request.set_device_id(device);
+      request.set_password(
+          iothub::MakeSasToken("hub.example/devices/" + device, key, clock_.WallNow() + absl::Hours(1)));
+      v1::AuthenticateResponse response;
+      for (int i = 0; i < times; ++i) {
+        grpc::ClientContext context;
+        rpc::SetDeadline(&context, absl::Seconds(60));
+        EXPECT_TRUE(v1::Authentication::NewStub(channels_.Pick())->Authenticate(&context, request, &response).ok());
+      }
+      return response;
+    });
+  }
+  void WaitForWatch() {
+    while (!wanted_.IsWatched()) absl::SleepFor(absl::Milliseconds(1));
+  }
   size_t Known() const {
     const auto set = cache_.Get().set;
     return set == nullptr ? 0 : set->identities.size();
@@ -124,10 +150,14 @@ class IdentityUploadTest : public ::testing::Test {
                      *metrics_,
                      {.on_serving = [](bool) {}, .on_fatal = [](const absl::Status&) {}}};
   SyncRecipient recipient_ = *SyncRecipient::Create(clock_.WallNow());
-  IdentitiesService identities_{cache_, sync_, recipient_};
+  WantedIdentities wanted_{{.wait = absl::Seconds(20), .rate_per_minute = 5}, clock_, *metrics_};
+  FailureLimits limits_{{.per_client_max = 1000}};
+  Authenticator authenticator_{"hub.example", "gw.example"};
+  AuthenticationService authentication_{authenticator_, cache_, wanted_, limits_, trusted_, clock_, *metrics_};
+  IdentitiesService identities_{cache_, sync_, recipient_, wanted_};
   TokensService tokens_{cache_, hub_, trusted_};
   std::unique_ptr<rpc::Server> server_ =
-      *rpc::Server::Create({.run_dir = dir_.path(), .service = "auth"}, {&identities_, &tokens_});
+      *rpc::Server::Create({.run_dir = dir_.path(), .service = "auth"}, {&authentication_, &identities_, &tokens_});
   rpc::Channels channels_{dir_.path(), "auth"};
   std::unique_ptr<v1::Identities::Stub> stub_ = v1::Identities::NewStub(channels_.Pick());
   std::optional<pki::Certificate> certificate_;
@@ -267,6 +297,80 @@ TEST_F(IdentityUploadTest, LargeScopeIsTakenAndAChangeOfItIsCheap) {
     EXPECT_EQ(kv_.writes(), writes + 2);
     EXPECT_EQ(Known(), static_cast<size_t>(count) - 1);
   }
+}
+
+// What uplink holds open.
+struct Watch {
+  explicit Watch(v1::Identities::Stub& stub) {
+    rpc::SetDeadline(&context, absl::Seconds(60));
+    stream = stub.WatchWantedIdentities(&context, {});
+  }
+  std::string Next() {
+    v1::WatchWantedIdentitiesResponse response;
+    if (!stream->Read(&response)) return "";
+    return FullId(response.identity().device_id(), response.identity().module_id());
+  }
+  absl::StatusCode End() { return rpc::FromGrpc(stream->Finish()).code(); }
+  grpc::ClientContext context;
+  std::unique_ptr<grpc::ClientReader<v1::WatchWantedIdentitiesResponse>> stream;
+};
+
+TEST_F(IdentityUploadTest, UnknownClientWaitsForTheHubAndIsLetIn) {
+  ASSERT_TRUE(Send({Snapshot(), Sealed(Page(0, 1)), End()}).ok());
+  Watch watch(*stub_);
+  WaitForWatch();
+  auto answer = Authenticate("dev00001");
+  EXPECT_EQ(watch.Next(), "dev00001");
+  ASSERT_TRUE(Send({Delta(), Named(false, "dev00099"), End()}).ok());
+  EXPECT_NE(answer.wait_for(std::chrono::milliseconds(50)), std::future_status::ready) << "that was another one";
+  ASSERT_TRUE(Send({Delta(), Sealed(Page(1, 1)), End()}).ok());
+  EXPECT_EQ(answer.get().decision(), v1::AuthenticateResponse::DECISION_GRANTED);
+  auto unknown = Authenticate("dev00002");
+  EXPECT_EQ(watch.Next(), "dev00002");
+  ASSERT_TRUE(Send({Delta(), Named(false, "dev00002"), End()}).ok());
+  EXPECT_EQ(unknown.get().reason(), v1::AuthenticateResponse::REASON_UNKNOWN_IDENTITY);
+  EXPECT_EQ(Authenticate("dev00002").get().reason(), v1::AuthenticateResponse::REASON_UNKNOWN_IDENTITY)
+      << "at once: the hub is not asked again so soon";
+  watch.context.TryCancel();
+}
+
+TEST_F(IdentityUploadTest, FloodAsksTheHubAFewTimesAtMost) {
+  ASSERT_TRUE(Send({Snapshot(), Sealed(Page(0, 1)), End()}).ok());
+  Watch watch(*stub_);
+  WaitForWatch();
+  auto first = Authenticate("dev90000");
+  EXPECT_EQ(watch.Next(), "dev90000");
+  ASSERT_TRUE(Send({Delta(), Named(true, "dev90000"), End()}).ok());
+  EXPECT_EQ(first.get().reason(), v1::AuthenticateResponse::REASON_UNKNOWN_IDENTITY);
+  Authenticate("dev90000", 200).get();  // the same one: the hub is not asked
+  std::vector<std::future<v1::AuthenticateResponse>> others;
+  for (int i = 1; i <= 100; ++i) others.push_back(Authenticate(fmt::format("dev9{:04}", i)));
+  std::vector<std::string> wanted;
+  for (int i = 0; i < 4; ++i) wanted.push_back(watch.Next());  // 5 a minute, one is gone
+  // Those four are answered, and nobody else waits.
+  std::vector<Request> parts{Delta()};
+  for (const std::string& id : wanted) parts.push_back(Named(false, id));
+  parts.push_back(End());
+  ASSERT_TRUE(Send(parts).ok());
+  for (auto& other : others) EXPECT_EQ(other.get().reason(), v1::AuthenticateResponse::REASON_UNKNOWN_IDENTITY);
+  watch.context.TryCancel();
+  EXPECT_EQ(watch.Next(), "") << "no fifth one was asked for";
+}
+
+TEST_F(IdentityUploadTest, SecondWatcherReplacesTheFirst) {
+  ASSERT_TRUE(Send({Snapshot(), End()}).ok());
+  Watch first(*stub_);
+  WaitForWatch();
+  auto waits = Authenticate("dev00001");
+  EXPECT_EQ(first.Next(), "dev00001");
+  Watch second(*stub_);
+  EXPECT_EQ(first.Next(), "");
+  EXPECT_EQ(first.End(), absl::StatusCode::kAborted);
+  auto other = Authenticate("dev00002");
+  EXPECT_EQ(second.Next(), "dev00002");
+  second.context.TryCancel();  // uplink died: whoever waits is answered from what is known
+  EXPECT_EQ(waits.get().decision(), v1::AuthenticateResponse::DECISION_DENIED);
+  EXPECT_EQ(other.get().decision(), v1::AuthenticateResponse::DECISION_DENIED);
 }
 
 TEST_F(IdentityUploadTest, TokensAreSignedForTheGatewayItself) {

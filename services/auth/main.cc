@@ -74,7 +74,11 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   IdentityCache cache;
   HubIdentity hub;
   const bool is_hub_given = gateway.is_hub_hostname_given;
-  const Authenticator authenticator(gateway.hub_hostname, gateway.hostname, is_hub_given ? nullptr : &hub);
+  const ClientCertificates client_certificates({.trust_bundle_file = options.trust_bundle_file,
+                                                .client_ca_file = options.client_ca_file,
+                                                .own_ca_file = options.device_ca_cert_file});
+  const Authenticator authenticator(gateway.hub_hostname, gateway.hostname, &client_certificates,
+                                    is_hub_given ? nullptr : &hub);
   std::vector<std::string> names{gateway.hostname};
   names.insert(names.end(), gateway.alternative_names.begin(), gateway.alternative_names.end());
   const CertificateIssuer issuer({.ca_certificate_file = options.device_ca_cert_file,
@@ -103,8 +107,10 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
            },
        .on_workload_secret = [&workload_secret](std::string secret) { workload_secret.Set(std::move(secret)); }});
   ASSIGN_OR_RETURN(const SyncRecipient recipient, SyncRecipient::Create(clock.WallNow()));
-  AuthenticationService authentication(authenticator, cache, trusted_clock, clock, *metrics);
-  IdentitiesService identities(cache, sync, recipient);
+  WantedIdentities wanted(options.on_demand, clock, *metrics);
+  FailureLimits limits(options.failures);
+  AuthenticationService authentication(authenticator, cache, wanted, limits, trusted_clock, clock, *metrics);
+  IdentitiesService identities(cache, sync, recipient, wanted);
   TokensService tokens(cache, hub, trusted_clock);
   CertificatesService certificates(issuer, *metrics);
   ASSIGN_OR_RETURN(server,

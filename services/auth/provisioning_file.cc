@@ -10,15 +10,13 @@
 #include "lib/base/log.h"
 #include "lib/base/status.h"
 #include "lib/pki/file.h"
+#include "services/auth/credential_text.h"
 
 #define TOML_EXCEPTIONS 1
 #include <toml++/toml.h>
 
 namespace holdfast::auth {
 namespace {
-
-constexpr size_t kKeyBytesMin = 16;  // IoT Hub: keys have 16 to 64 bytes
-constexpr size_t kKeyBytesMax = 64;
 
 std::string Hash(std::string_view text) {
   unsigned char digest[SHA256_DIGEST_LENGTH];
@@ -34,6 +32,7 @@ class IdentityReader {
   absl::StatusOr<Identity> Read() {
     Identity identity;
     std::string status = "enabled";
+    bool is_ca_signed = false;
     for (const auto& [key, node] : table_) {
       const std::string_view name = key.str();
       if (name == "device_id") {
@@ -48,16 +47,33 @@ class IdentityReader {
         RETURN_IF_ERROR(ReadKey(name, node, &identity.primary_key));
       } else if (name == "secondary_key") {
         RETURN_IF_ERROR(ReadKey(name, node, &identity.secondary_key));
+      } else if (name == "thumbprints") {
+        RETURN_IF_ERROR(ReadThumbprints(node, &identity));
+      } else if (name == "ca_signed") {
+        const auto value = node.value_exact<bool>();
+        if (!value) return Error(node, "ca_signed: must be true or false");
+        is_ca_signed = *value;
       } else {
         const uint32_t line = key.source().begin.line;
         return absl::InvalidArgumentError(
             fmt::format("{}:{}: [[identity]] {} is not a known key; known: device_id, module_id, status, primary_key, "
-                        "secondary_key",
+                        "secondary_key, thumbprints, ca_signed",
                         path_, line, Printable(name)));
       }
     }
     identity.enabled = status == "enabled";
     if (identity.device_id.empty()) return Error(table_, "device_id is missing");
+    const bool has_keys = !identity.primary_key.empty() || !identity.secondary_key.empty();
+    if (has_keys + !identity.primary_thumbprint.empty() + is_ca_signed > 1) {
+      return Error(table_,
+                   fmt::format("{} has more than one of primary_key, thumbprints and ca_signed", FullId(identity)));
+    }
+    if (!identity.primary_thumbprint.empty()) identity.credential = Credential::kSelfSigned;
+    if (is_ca_signed) identity.credential = Credential::kCaSigned;
+    if (identity.credential != Credential::kSas) {
+      if (identity.module_id.empty()) return identity;
+      return Error(table_, fmt::format("{} is a module, and modules have keys only", FullId(identity)));
+    }
     if (identity.primary_key.empty() && (identity.module_id.empty() || !identity.secondary_key.empty())) {
       return Error(table_, fmt::format("primary_key is missing for {}", FullId(identity)));
     }
@@ -86,10 +102,21 @@ class IdentityReader {
   absl::Status ReadKey(std::string_view name, const toml::node& node, std::string* value) const {
     std::string base64;
     RETURN_IF_ERROR(ReadText(name, node, &base64));
-    if (absl::Base64Unescape(base64, value) && value->size() >= kKeyBytesMin && value->size() <= kKeyBytesMax) {
-      return absl::OkStatus();
-    }
+    if (DecodeKey(base64, value)) return absl::OkStatus();
     return Error(node, fmt::format("{}: must be the base64 of {} to {} bytes", name, kKeyBytesMin, kKeyBytesMax));
+  }
+
+  absl::Status ReadThumbprints(const toml::node& node, Identity* identity) const {
+    const std::string what = "thumbprints: must be a list of one or two, each 40 or 64 hexadecimal digits in quotes";
+    const toml::array* array = node.as_array();
+    if (array == nullptr || array->empty() || array->size() > 2) return Error(node, what);
+    std::string* target = &identity->primary_thumbprint;
+    for (const toml::node& item : *array) {
+      const auto text = item.value_exact<std::string>();
+      if (!text || !DecodeThumbprint(*text, target)) return Error(item, what);
+      target = &identity->secondary_thumbprint;
+    }
+    return absl::OkStatus();
   }
 
   const toml::table& table_;

@@ -6,6 +6,11 @@
 //   status = "enabled"          # or "disabled"; enabled by default
 //   primary_key = "base64…"     # 16-64 bytes; a module may go without: then its device's keys count
 //   secondary_key = "base64…"   # optional
+//
+// Instead of keys a device may have one of
+//
+//   thumbprints = ["hex…"]      # one or two, SHA-1 or SHA-256 of its certificate
+//   ca_signed = true            # a certificate of a trusted CA, with device_id as common name
 #pragma once
 
 #include <string>

@@ -11,7 +11,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       ParseProvisioningFile(std::string_view(reinterpret_cast<const char*>(data), size), "identities.toml");
   if (!file.ok()) return 0;
   for (const auto& [id, identity] : file->identities) {
-    if (!IsValidId(identity.device_id) || (identity.module_id.empty() && identity.primary_key.empty())) std::abort();
+    if (!IsValidId(identity.device_id) ||
+        (identity.module_id.empty() && identity.credential == Credential::kSas && identity.primary_key.empty()))
+      std::abort();
   }
   return 0;
 }

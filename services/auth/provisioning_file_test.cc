@@ -64,6 +64,27 @@ TEST(ProvisioningFileTest, BadKeyIsNotShown) {
                     Not(HasSubstr("c2VjcmV0"))));
 }
 
+TEST(ProvisioningFileTest, DeviceMayHaveACertificateInsteadOfKeys) {
+  const std::string sha1(40, 'A'), sha256(64, 'b');
+  const auto file =
+      ParseProvisioningFile(fmt::format("[[identity]]\ndevice_id = \"self\"\nthumbprints = [\"{}\", \"{}\"]\n"
+                                        "[[identity]]\ndevice_id = \"ca\"\nca_signed = true\n",
+                                        sha1, sha256),
+                            "f");
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(file->identities.at("self").credential, Credential::kSelfSigned);
+  EXPECT_EQ(file->identities.at("self").primary_thumbprint, std::string(40, 'a'));
+  EXPECT_EQ(file->identities.at("self").secondary_thumbprint, sha256);
+  EXPECT_EQ(file->identities.at("ca").credential, Credential::kCaSigned);
+  const std::string device = "[[identity]]\ndevice_id = \"d\"\n";
+  EXPECT_THAT(ErrorOf(device + "thumbprints = []\n"), HasSubstr("one or two"));
+  EXPECT_THAT(ErrorOf(device + "thumbprints = [\"12\"]\n"), HasSubstr("40 or 64"));
+  EXPECT_THAT(ErrorOf(device + "ca_signed = 1\n"), HasSubstr("true or false"));
+  EXPECT_THAT(ErrorOf(device + "ca_signed = true\nthumbprints = [\"" + sha1 + "\"]\n"), HasSubstr("more than one"));
+  EXPECT_THAT(ErrorOf(device + "ca_signed = true\nprimary_key = \"" + kKey + "\"\n"), HasSubstr("more than one"));
+  EXPECT_THAT(ErrorOf(device + "module_id = \"m\"\nca_signed = true\n"), HasSubstr("modules have keys only"));
+}
+
 TEST(ProvisioningFileTest, ChangedTextHasAnotherHashAndMissingFileIsNotFound) {
   EXPECT_NE(ParseProvisioningFile(One(""), "")->hash, ParseProvisioningFile(One("#\n"), "")->hash);
   TempDir dir;
