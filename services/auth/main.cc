@@ -90,8 +90,8 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
 
   rpc::Channels store(gateway.run_dir, "store");
   IdentityRepository repository(store);
-  absl::Status fatal;  // written before the stop signal, read after it
-  std::unique_ptr<rpc::Server> server;
+  absl::Status fatal;             // written before the stop signal, read after it
+  rpc::Server* health = nullptr;  // set before sync starts
   WorkloadSecret workload_secret;
   IdentitySync sync(
       {.identities_file = options.identities_file,
@@ -99,7 +99,7 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
        .hub_hostname = is_hub_given ? gateway.hub_hostname : "",
        .sealing_key_file = options.sealing_key_file},
       std::move(sealing), repository, cache, hub, trusted_clock, clock, *metrics,
-      {.on_serving = [&server](bool serving) { server->SetServing(serving); },
+      {.on_serving = [&health](bool serving) { health->SetServing(serving); },
        .on_fatal =
            [&fatal](const absl::Status& status) {
              fatal = status;
@@ -113,9 +113,10 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   IdentitiesService identities(cache, sync, recipient, wanted);
   TokensService tokens(cache, hub, trusted_clock);
   CertificatesService certificates(issuer, *metrics);
-  ASSIGN_OR_RETURN(server,
+  ASSIGN_OR_RETURN(const std::unique_ptr<rpc::Server> server,
                    rpc::Server::Create({.run_dir = gateway.run_dir, .service = "auth", .instance = flags.instance},
                                        {&authentication, &identities, &tokens, &certificates}));
+  health = server.get();
   const WorkloadApi workload([&] { return OwnDeviceId(options, hub); }, cache, issuer, workload_secret, clock);
   ASSIGN_OR_RETURN(
       const std::unique_ptr<WorkloadServer> workload_server,
@@ -130,7 +131,6 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   identities.Stop();
   sync.Stop();
   server->Stop();
-  server.reset();  // before the services that it serves
   return fatal;
 }
 
