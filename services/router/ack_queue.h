@@ -23,6 +23,15 @@ class AckQueue {
   // Takes out what waits for nothing, from the front, and appends its PUBACKs. Returns the number of messages.
   size_t PopDone(std::string* output);
 
+  // Calls `f` with the packet identifier of each message that waits for a commit.
+  template <typename F>
+  void ForEachOpen(F f) const {
+    for (uint64_t ticket = front_; ticket != next_; ++ticket) {
+      const Entry& entry = ring_[ticket & (ring_.size() - 1)];
+      if (entry.outstanding > 0 && entry.packet_id != 0) f(entry.packet_id);
+    }
+  }
+
   size_t size() const { return static_cast<size_t>(next_ - front_); }
   uint64_t next_ticket() const { return next_; }
 

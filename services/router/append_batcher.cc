@@ -187,6 +187,7 @@ void AppendBatcher::OnResponse(const store::v1::AppendResponse& response) {
     backoff_.Reset();
     known_queue_ = block->request->queue();
     known_next_sequence_ = response.first_sequence() + block->request->record_count();
+    LastTold(known_queue_) = known_next_sequence_ - 1;
     return Finish(std::move(block));
   }
   pending_bytes_ -= block->bytes()->size();
@@ -196,8 +197,33 @@ void AppendBatcher::OnResponse(const store::v1::AppendResponse& response) {
   Recycle(std::move(block));
 }
 
+uint64_t& AppendBatcher::LastTold(const std::string& queue) {
+  for (auto& [name, sequence] : told_) {
+    if (name == queue) return sequence;
+  }
+  return told_.emplace_back(queue, 0).second;
+}
+
+std::vector<std::pair<std::string, uint64_t>> AppendBatcher::Settled() const {
+  std::vector<std::pair<std::string, uint64_t>> settled;
+  for (const BlockPtr& block : unanswered_) {
+    const std::string& queue = block->request->queue();
+    const auto is_queue = [&](const auto& entry) { return entry.first == queue; };
+    if (std::any_of(settled.begin(), settled.end(), is_queue)) continue;
+    const auto told = std::find_if(told_.begin(), told_.end(), is_queue);
+    settled.emplace_back(queue, told == told_.end() ? 0 : told->second);
+  }
+  return settled;
+}
+
+absl::Duration AppendBatcher::Waiting() const {
+  if (unanswered_.empty()) return absl::ZeroDuration();
+  return absl::Microseconds(NowMicroseconds() - unanswered_.front()->sent_at_us);
+}
+
 void AppendBatcher::Finish(BlockPtr block) {
   pending_bytes_ -= block->bytes()->size();
+  committed_bytes_ += block->bytes()->size();
   batch_.Observe(block->request->record_count());
   latency_.Observe(static_cast<double>(NowMicroseconds() - block->sent_at_us) * 1e-6);
   events_.on_committed(block->receipts);

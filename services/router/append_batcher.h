@@ -8,9 +8,11 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "lib/base/metrics.h"
 #include "lib/rpc/channel.h"
 #include "services/router/append_fate.h"
@@ -60,6 +62,15 @@ class AppendBatcher {
   // Sends what there is, as far as the number of requests allows.
   void Flush();
 
+  // For each queue with requests on their way: a sequence that all of them will have or have got a higher one than.
+  std::vector<std::pair<std::string, uint64_t>> Settled() const;
+
+  // Bytes committed since the last call.
+  size_t TakeCommittedBytes() { return std::exchange(committed_bytes_, 0); }
+
+  // How long the oldest request has been waiting for its response.
+  absl::Duration Waiting() const;
+
   // Bytes added whose fate is open.
   size_t pending_bytes() const { return pending_bytes_; }
 
@@ -81,6 +92,7 @@ class AppendBatcher {
     BlockPtr block;
   };
 
+  uint64_t& LastTold(const std::string& queue);
   Lane* FindLane(const Endpoint& endpoint);
   BlockPtr NewBlock(const Endpoint& endpoint);
   void Close(Lane* lane);
@@ -110,6 +122,9 @@ class AppendBatcher {
   std::vector<BlockPtr> spare_;
   uint64_t next_request_id_ = 1;
   size_t pending_bytes_ = 0;
+  size_t committed_bytes_ = 0;
+  // The last sequence that the store has told, by queue.
+  std::vector<std::pair<std::string, uint64_t>> told_;
 
   std::shared_ptr<AppendStream> stream_;
   std::shared_ptr<FateSearch> search_;

@@ -50,6 +50,11 @@ std::string_view Word(ConnectResult result) {
   return "unknown";
 }
 
+bool IsClientsFault(ConnectResult result) {
+  return result != ConnectResult::kAccepted && result != ConnectResult::kNotReady &&
+         result != ConnectResult::kAuthUnavailable && result != ConnectResult::kStaleGrant;
+}
+
 mqtt::ConnackCode CodeFor(ConnectResult result) {
   switch (result) {
     case ConnectResult::kAccepted:

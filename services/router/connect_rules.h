@@ -36,6 +36,9 @@ enum class ConnectResult : uint8_t {
 // "denied": a word for metrics and logs.
 std::string_view Word(ConnectResult result);
 
+// Whether the client has done something wrong, and not the gateway.
+bool IsClientsFault(ConnectResult result);
+
 // The code to answer with. kAccepted and every refusal has one, except kMalformed: its value is not to be sent.
 mqtt::ConnackCode CodeFor(ConnectResult result);
 

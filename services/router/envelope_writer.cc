@@ -14,6 +14,7 @@ enum Tag : char {
   kBody = 5 << 3 | 2,
   kReceived = 6 << 3,
   kRetain = 7 << 3,
+  kPacketId = 8 << 3,
 };
 constexpr char kKindWill = 1;
 
@@ -57,7 +58,7 @@ EnvelopeWriter::EnvelopeWriter(const Identity& sender)
 size_t EnvelopeWriter::Size(const EnvelopeFields& fields) const {
   return (fields.is_will ? 2 : 0) + sender_.size() + BytesSize(fields.property_bag) + BytesSize(fields.body) +
          (fields.received_unix_ms == 0 ? 0 : 1 + VarintSize(static_cast<uint64_t>(fields.received_unix_ms))) +
-         (fields.retain ? 2 : 0);
+         (fields.retain ? 2 : 0) + (fields.packet_id == 0 ? 0 : 1 + VarintSize(fields.packet_id));
 }
 
 void EnvelopeWriter::Write(const EnvelopeFields& fields, char* out) const {
@@ -75,6 +76,10 @@ void EnvelopeWriter::Write(const EnvelopeFields& fields, char* out) const {
   if (fields.retain) {
     *out++ = kRetain;
     *out++ = 1;
+  }
+  if (fields.packet_id != 0) {
+    *out++ = kPacketId;
+    PutVarint(fields.packet_id, out);
   }
 }
 

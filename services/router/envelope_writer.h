@@ -20,6 +20,8 @@ struct EnvelopeFields {
   std::string_view body;
   int64_t received_unix_ms = 0;
   bool retain = false;
+  // 0 = none.
+  uint16_t packet_id = 0;
 };
 
 // Immutable, thread-safe.

@@ -25,6 +25,7 @@ using Tcp = asio::ip::tcp;
 namespace {
 
 constexpr int64_t kRefusalLinesPerSecond = 100;
+constexpr int64_t kLimitedLinesPerSecond = 1;
 constexpr size_t kReadBytes = 4096;
 // How long a refused client has to read its CONNACK and close.
 constexpr absl::Duration kLinger = absl::Seconds(1);
@@ -42,9 +43,11 @@ absl::Duration ValidFor(const auth::v1::AuthenticateResponse& response) {
 // One connection on its way. Its coroutine owns it.
 class Greeting : public std::enable_shared_from_this<Greeting> {
  public:
-  Greeting(Greeter* greeter, IoThread* thread, Tcp::socket socket, std::unique_ptr<ConnectionLimit::Slot> slot,
-           std::shared_ptr<const TlsContext> tls)
-      : parts_(greeter->parts_),
+  Greeting(Greeter* greeter, IoThread* thread, Tcp::socket socket, const asio::ip::address& address,
+           std::unique_ptr<ConnectionLimit::Slot> slot, std::shared_ptr<const TlsContext> tls)
+      : greeter_(greeter),
+        parts_(greeter->parts_),
+        address_(address),
         log_limit_(greeter->log_limit_),
         thread_(thread),
         tls_(std::move(tls)),
@@ -99,6 +102,7 @@ class Greeting : public std::enable_shared_from_this<Greeting> {
           Log("connection closed before CONNECT", "TLS handshake took too long");
           co_return false;
         default:
+          Failed();
           Log("TLS handshake failed", transport().error());
           co_return false;
       }
@@ -116,6 +120,7 @@ class Greeting : public std::enable_shared_from_this<Greeting> {
           Log("connection closed before CONNECT",
               scan.state == mqtt::ScanResult::kError ? mqtt::Text(scan.error) : "the first packet is no CONNECT");
           parts_.metrics.Connect(ConnectResult::kMalformed);
+          Failed();
           co_return false;
         }
         if (scan.state == mqtt::ScanResult::kPacket) {
@@ -131,8 +136,10 @@ class Greeting : public std::enable_shared_from_this<Greeting> {
       if (result.state == Transport::State::kWantRead || result.state == Transport::State::kWantWrite) {
         if (co_await Wait(result.state)) continue;
         Log("connection closed before CONNECT", "no CONNECT in time");
-      } else if (result.state == Transport::State::kError) {
-        Log("connection closed before CONNECT", transport().error());
+      } else {
+        // A port that is only looked at, as load balancers do, has cost nothing.
+        if (tls_ != nullptr || !input.empty()) Failed();
+        if (result.state == Transport::State::kError) Log("connection closed before CONNECT", transport().error());
       }
       co_return false;
     }
@@ -152,6 +159,8 @@ class Greeting : public std::enable_shared_from_this<Greeting> {
         check = std::move(size);
       }
     }
+    // Others from there may have failed since this one was accepted.
+    if (!greeter_->Allows(address_)) co_return;
     if (check.result == ConnectResult::kAccepted) {
       auth::v1::AuthenticateRequest request;
       request.set_device_id(check.user.identity.device_id);
@@ -169,6 +178,7 @@ class Greeting : public std::enable_shared_from_this<Greeting> {
       check = std::move(verdict);
     }
     parts_.metrics.Connect(check.result);
+    if (IsClientsFault(check.result)) Failed();
     Log(fmt::format("client refused client_id={} result={}",
                     error == mqtt::Error::kOk ? Printable(connect.client_id) : "unknown", Word(check.result)),
         check.reason);
@@ -252,6 +262,8 @@ class Greeting : public std::enable_shared_from_this<Greeting> {
     }
   }
 
+  void Failed() { greeter_->failures_.Failed(address_, parts_.clock.SinceBoot()); }
+
   void Log(std::string_view event, std::string_view reason) {
     uint64_t suppressed = 0;
     if (!log_limit_.Take(parts_.clock.WallNow(), &suppressed)) return;
@@ -259,7 +271,9 @@ class Greeting : public std::enable_shared_from_this<Greeting> {
     spdlog::info("{} peer={} reason=\"{}\"", event, transport().peer(), reason);
   }
 
+  Greeter* const greeter_;
   const Greeter::Parts& parts_;
+  const asio::ip::address address_;
   LogLimit& log_limit_;
   IoThread* const thread_;
   const std::shared_ptr<const TlsContext> tls_;
@@ -269,11 +283,29 @@ class Greeting : public std::enable_shared_from_this<Greeting> {
   bool timed_out_ = false;
 };
 
-Greeter::Greeter(Parts parts) : parts_(std::move(parts)), log_limit_(kRefusalLinesPerSecond) {}
+Greeter::Greeter(Parts parts)
+    : parts_(std::move(parts)),
+      log_limit_(kRefusalLinesPerSecond),
+      failures_(parts_.options.failed_connects_burst, parts_.options.failed_connects_per_second),
+      limited_log_limit_(kLimitedLinesPerSecond) {}
+
+bool Greeter::Allows(const asio::ip::address& address) {
+  if (failures_.Allows(address, parts_.clock.SinceBoot())) return true;
+  parts_.metrics.ConnectLimited();
+  uint64_t others = 0;
+  if (limited_log_limit_.Take(parts_.clock.WallNow(), &others)) {
+    spdlog::warn("connections closed unheard, too many from their address have failed address={} others={}",
+                 address.to_string(), others);
+  }
+  return false;
+}
 
 void Greeter::Greet(IoThread* thread, Tcp::socket socket, std::unique_ptr<ConnectionLimit::Slot> slot,
                     std::shared_ptr<const TlsContext> tls) {
-  auto greeting = std::make_shared<Greeting>(this, thread, std::move(socket), std::move(slot), std::move(tls));
+  boost::system::error_code error;
+  const asio::ip::address address = socket.remote_endpoint(error).address();
+  if (error || !Allows(address)) return;
+  auto greeting = std::make_shared<Greeting>(this, thread, std::move(socket), address, std::move(slot), std::move(tls));
   asio::co_spawn(
       thread->context(), [greeting] { return greeting->Run(); }, asio::detached);
 }

@@ -6,6 +6,7 @@
 #include "lib/base/clock.h"
 #include "services/router/auth_client.h"
 #include "services/router/connection.h"
+#include "services/router/failure_limit.h"
 #include "services/router/identity_watch.h"
 #include "services/router/io_thread.h"
 #include "services/router/log_limit.h"
@@ -18,9 +19,9 @@ namespace holdfast::router {
 // A CONNECT holds four strings of 65,535 bytes at most, of which only the will's are ever long.
 inline constexpr size_t kConnectBytesMax = 192 * 1024;
 
-// Brings a connection from accept to its CONNECT's verdict: TLS handshake, first packet, auth, all within
-// connect_timeout. A refused client gets its CONNACK and is closed; an accepted one goes to the thread that it belongs
-// to. Thread-safe.
+// Brings a connection from accept to its CONNECT's verdict: TLS handshake and first packet within connect_timeout,
+// auth. An address from which too many have failed is not listened to (FailureLimit). A refused client gets its CONNACK
+// and is closed; an accepted one goes to the thread that it belongs to. Thread-safe.
 class Greeter {
  public:
   struct Parts {
@@ -43,8 +44,13 @@ class Greeter {
 
  private:
   friend class Greeting;
+  // False, counted and logged: too many attempts from there have failed.
+  bool Allows(const boost::asio::ip::address& address);
+
   const Parts parts_;
   LogLimit log_limit_;
+  FailureLimit failures_;
+  LogLimit limited_log_limit_;
 };
 
 }  // namespace holdfast::router

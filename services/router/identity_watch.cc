@@ -24,7 +24,9 @@ IdentityChanges::Drop IdentityChanges::Remove(const Identity& identity, uint64_t
     removed_.erase(removed_order_.front());
     removed_order_.pop_front();
   }
-  return Make(identity, version + 1, "identity removed");
+  Drop drop = Make(identity, version + 1, "identity removed");
+  drop.removed = true;
+  return drop;
 }
 
 std::vector<IdentityChanges::Drop> IdentityChanges::Take(const auth::v1::WatchIdentitiesResponse& response,

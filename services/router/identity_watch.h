@@ -30,6 +30,8 @@ class IdentityChanges {
     // Its modules too, whatever their names: set for devices, since a module may have signed with its device's key.
     bool with_modules = false;
     uint64_t holds_from = 0;
+    // It is gone: so is what was kept of it.
+    bool removed = false;
     std::string_view reason;
   };
 

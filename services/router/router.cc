@@ -27,6 +27,11 @@ Router::Router(const RouterOptions& options, Parts parts)
       limit_(options.connections_max),
       homes_(std::make_unique<HomeThreads>(ThreadCount(options))),
       auth_(std::make_unique<AuthClient>(&parts.auth, options.auth_timeout)),
+      keeper_(std::make_unique<SessionKeeper>(
+          &parts.store, &parts.clock, options.session_checkpoint_interval,
+          SessionStore::Options{.queues = routes_.queues(),
+                                .dedupe_window = static_cast<size_t>(options.dedupe_window),
+                                .session_expiry = options.session_expiry})),
       greeter_(
           std::make_unique<Greeter>(Greeter::Parts{.options = options_,
                                                    .clock = parts.clock,
@@ -39,8 +44,8 @@ Router::Router(const RouterOptions& options, Parts parts)
                                                    }})) {
   const size_t count = ThreadCount(options);
   for (size_t i = 0; i < count; ++i) {
-    workers_.push_back(
-        std::make_unique<Worker>(&options_, &routes_, &parts.clock, &metrics_, &identities_, &parts.store, count));
+    workers_.push_back(std::make_unique<Worker>(&options_, &routes_, &parts.clock, &metrics_, &identities_,
+                                                keeper_.get(), &parts.store, count));
   }
 }
 
@@ -81,6 +86,14 @@ void Router::StartListener(Listener* listener, bool tls) {
   spdlog::info("listening protocol={} port={}", tls ? "mqtts" : "mqtt", listener->port());
 }
 
+void Router::Restore(std::vector<KeptSession> sessions) {
+  for (KeptSession& session : sessions) {
+    auto home = homes_->Claim(session.client_id);
+    Worker* const worker = workers_[home->thread()].get();
+    worker->Restore(std::make_shared<KeptSession>(std::move(session)), std::move(home));
+  }
+}
+
 void Router::Start(std::function<void()> on_ready) {
   watch_ = std::make_unique<IdentityWatch>(&parts_.auth, &identities_,
                                            IdentityWatch::Events{.on_drop =
@@ -93,16 +106,26 @@ void Router::Start(std::function<void()> on_ready) {
                                                                        for (const auto& worker : workers_)
                                                                          worker->CheckGrants();
                                                                      }});
-  if (mqtt_ != nullptr) StartListener(mqtt_.get(), /*tls=*/false);
-  if (mqtts_ == nullptr) return on_ready();
-  certificate_->Start([this, on_ready = std::move(on_ready)] {
-    StartListener(mqtts_.get(), /*tls=*/true);
-    on_ready();
+  std::vector<SessionKeeper::TakeSnapshot> snapshots;
+  for (const auto& worker : workers_) {
+    snapshots.push_back(
+        [w = worker.get()](std::function<void(SessionKeeper::Snapshot)> done) { w->TakeSnapshot(std::move(done)); });
+  }
+  keeper_->Start(std::move(snapshots), [this, on_ready = std::move(on_ready)](std::vector<KeptSession> sessions) {
+    Restore(std::move(sessions));
+    if (mqtt_ != nullptr) StartListener(mqtt_.get(), /*tls=*/false);
+    if (mqtts_ == nullptr) return on_ready();
+    certificate_->Start([this, on_ready] {
+      StartListener(mqtts_.get(), /*tls=*/true);
+      on_ready();
+    });
   });
 }
 
 void Router::Stop() {
   if (std::exchange(stopped_, true)) return;
+  // First: it starts what is stopped below.
+  keeper_->Stop();
   if (certificate_ != nullptr) certificate_->Stop();
   if (mqtt_ != nullptr) mqtt_->Stop();
   if (mqtts_ != nullptr) mqtts_->Stop();

@@ -27,8 +27,8 @@ class Router {
   static absl::StatusOr<std::unique_ptr<Router>> Create(const RouterOptions& options, Parts parts);
   ~Router();
 
-  // Serves plain MQTT at once, MQTT over TLS as soon as there is a certificate. `on_ready` is called once, on any
-  // thread, when all configured listeners are up.
+  // Serves as soon as the store has told what is kept of sessions, and MQTT over TLS when there is a certificate, too.
+  // `on_ready` is called once, on any thread, when all configured listeners are up.
   void Start(std::function<void()> on_ready);
   // Stops accepting, finishes what is being committed within the grace of the options, closes all. Idempotent.
   void Stop();
@@ -46,6 +46,7 @@ class Router {
  private:
   Router(const RouterOptions& options, Parts parts);
   IoThread* NextThread();
+  void Restore(std::vector<KeptSession> sessions);
   void StartListener(Listener* listener, bool tls);
 
   const RouterOptions options_;
@@ -56,6 +57,7 @@ class Router {
   std::unique_ptr<HomeThreads> homes_;
   std::unique_ptr<AuthClient> auth_;
   IdentityChanges identities_;
+  std::unique_ptr<SessionKeeper> keeper_;
   std::unique_ptr<Greeter> greeter_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Listener> mqtt_;

@@ -158,5 +158,43 @@ TEST_F(RouterTest, ConnectTimeoutDoesNotCutOffAuth) {
   EXPECT_EQ(peer.Read(), Puback(1));
 }
 
+// P12: a flood of bad credentials is closed unheard, and auth is not asked; who is in stays in, and it ends by itself.
+TEST_F(RouterTest, FloodOfFailedConnectsFromAnAddressIsNotHeard) {
+  options_.failed_connects_burst = 5;
+  options_.failed_connects_per_second = 2;
+  Start();
+  Peer inside = Connected("dev1");
+  mqtt::Connect wrong = DeviceConnect("dev2");
+  wrong.password = "bad";
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_THAT(NewPeer().Connect(wrong), Optional(CodeIs(mqtt::ConnackCode::kNotAuthorized)));
+  }
+  Peer unheard = NewPeer();
+  EXPECT_TRUE(unheard.Closed());
+  EXPECT_EQ(auth_.asked("dev2"), 5u);
+  inside.Send(Telemetry("dev1", 1, "still in"));
+  EXPECT_EQ(inside.Read(), Puback(1));
+  EXPECT_TRUE(Eventually([&] {
+    const auto connack = NewPeer().Connect(DeviceConnect("dev3"));
+    return connack.has_value() && connack->code == kAccepted;
+  }));
+}
+
+// Only failures count: a site reconnects as fast as it can. And what is the gateway's fault is no failure of a
+// client's.
+TEST_F(RouterTest, ClientsThatAreLetInOrToldToComeAgainAreNotLimited) {
+  options_.failed_connects_burst = 2;
+  options_.failed_connects_per_second = 1;
+  Start();
+  for (int i = 0; i < 20; ++i) Connected("dev1");
+  auth_.SetNotReady(true);
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_THAT(NewPeer().Connect(DeviceConnect("dev1")), Optional(CodeIs(mqtt::ConnackCode::kServerUnavailable)));
+  }
+  auth_.SetNotReady(false);
+  for (int i = 0; i < 5; ++i) NewPeer().Close();  // only looked at
+  Connected("dev1");
+}
+
 }  // namespace
 }  // namespace holdfast::router

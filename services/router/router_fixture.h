@@ -12,6 +12,7 @@
 #include "absl/synchronization/notification.h"
 #include "lib/rpc/server.h"
 #include "lib/testing/temp_dir.h"
+#include "services/router/fake_store.h"
 #include "services/router/router.h"
 #include "services/router/router_test_peers.h"
 
@@ -34,7 +35,7 @@ class RouterTest : public ::testing::Test {
 
   void Start() {
     StartAuth();
-    store_server_ = Serve("store", {&store_});
+    store_server_ = Serve("store", store_.Services());
     metrics_ = *Metrics::Create("");
     StartRouter();
   }

@@ -11,6 +11,8 @@ RouterMetrics::RouterMetrics(Metrics* metrics)
                                      "Telemetry messages on disk; those of QoS 1 were acknowledged")),
       duplicates_(metrics->Counter("holdfast_router_messages_duplicate_total",
                                    "Messages sent again by a client that were stored already")),
+      limited_(metrics->Counter("holdfast_router_connects_limited_total",
+                                "Connections closed unheard: too many failed ones from their address")),
       sessions_(metrics->Gauge("holdfast_router_sessions", "Connected clients")),
       pending_bytes_(metrics->Gauge("holdfast_router_pending_bytes", "Bytes received and not on disk yet")) {}
 
@@ -26,6 +28,10 @@ void RouterMetrics::Acknowledged(uint64_t messages) {
 
 void RouterMetrics::Duplicate() {
   duplicates_.Increment();
+}
+
+void RouterMetrics::ConnectLimited() {
+  limited_.Increment();
 }
 
 void RouterMetrics::Connect(ConnectResult result) {

@@ -18,6 +18,8 @@ class RouterMetrics {
   void Acknowledged(uint64_t messages);
   void Duplicate();
   void Connect(ConnectResult result);
+  // A connection that was closed unheard, since too many from its address had failed.
+  void ConnectLimited();
   void Disconnect(CloseReason reason);
   // One more or fewer.
   void Sessions(int difference);
@@ -33,6 +35,7 @@ class RouterMetrics {
   prometheus::Counter& received_;
   prometheus::Counter& acknowledged_;
   prometheus::Counter& duplicates_;
+  prometheus::Counter& limited_;
   prometheus::Gauge& sessions_;
   prometheus::Gauge& pending_bytes_;
   std::atomic<uint64_t> received_count_ = 0;

@@ -16,6 +16,8 @@ absl::StatusOr<RouterOptions> ReadRouterOptions(const ConfigFile& file) {
   s.Read("connections_max", &o.connections_max, 1, 1'000'000);
   s.Read("connect_timeout", &o.connect_timeout, absl::Milliseconds(100), absl::Minutes(10));
   s.Read("auth_timeout", &o.auth_timeout, absl::Milliseconds(100), absl::Minutes(2));
+  s.Read("failed_connects_burst", &o.failed_connects_burst, 1, 1'000'000);
+  s.Read("failed_connects_per_second", &o.failed_connects_per_second, 1, 1'000'000);
   s.Read("keep_alive_max", &o.keep_alive_max, absl::Seconds(1), absl::Hours(18));
   s.Read("packet_bytes_max", &o.packet_bytes_max, 1024, 2 << 20);
   s.Read("session_inflight_max", &o.session_inflight_max, 1, 65'535);
@@ -23,6 +25,8 @@ absl::StatusOr<RouterOptions> ReadRouterOptions(const ConfigFile& file) {
   s.Read("pending_bytes_max", &o.pending_bytes_max, 64 << 10, int64_t{1} << 30);
   s.Read("subscriptions_max", &o.subscriptions_max, 1, 1000);
   s.Read("kept_sessions_max", &o.kept_sessions_max, 0, 1'000'000);
+  s.Read("session_expiry", &o.session_expiry, absl::Seconds(1), absl::Hours(24 * 365 * 10));
+  s.Read("session_checkpoint_interval", &o.session_checkpoint_interval, absl::Milliseconds(100), absl::Minutes(5));
   s.Read("dedupe_window", &o.dedupe_window, 0, 65'535);
   s.Read("stop_grace", &o.stop_grace, absl::ZeroDuration(), absl::Minutes(5));
   s.Read("metrics_address", &o.metrics_address);

@@ -27,6 +27,10 @@ struct RouterOptions {
   // Time from accept to the whole CONNECT, TLS handshake included.
   absl::Duration connect_timeout = absl::Seconds(30);
   absl::Duration auth_timeout = absl::Seconds(10);
+  // Failed attempts to connect per peer address: so many at once, so many a second for ever. Above, what comes from
+  // there is closed before the TLS handshake. Attempts that succeed don't count.
+  int64_t failed_connects_burst = 2000;
+  int64_t failed_connects_per_second = 100;
   // A keep-alive above this, or of 0, counts as this (IoT Hub: 1767 s).
   absl::Duration keep_alive_max = absl::Seconds(1767);
   // Remaining length of a packet, the number behind its first byte.
@@ -40,6 +44,10 @@ struct RouterOptions {
   int64_t subscriptions_max = 50;
   // Sessions that are kept while their client is away; the one that left first is forgotten first.
   int64_t kept_sessions_max = 20'000;
+  // A session whose client has not been seen for so long is forgotten.
+  absl::Duration session_expiry = absl::Hours(24 * 30);
+  // How long messages are held back in the queue, at most, until router has written down whose they are.
+  absl::Duration session_checkpoint_interval = absl::Seconds(5);
   // Messages per client among which a re-sent one is recognised.
   int64_t dedupe_window = 1024;
   // How long a stop waits for what is being committed.

@@ -9,7 +9,6 @@
 #include <functional>
 
 #include "absl/time/clock.h"
-#include "lib/record/block.h"
 
 namespace holdfast::router {
 namespace {
@@ -17,113 +16,6 @@ namespace {
 constexpr absl::Duration kPatience = absl::Seconds(10);
 
 }  // namespace
-
-void FakeStore::Commit(const store::v1::AppendRequest& request) {
-  requests_.push_back(request);
-  BlockReader reader(request.records());
-  uint32_t count = 0;
-  while (const auto record = reader.Next()) {
-    message::v1::Envelope envelope;
-    EXPECT_TRUE(envelope.ParseFromArray(record->data(), static_cast<int>(record->size())));
-    messages_.push_back(std::move(envelope));
-    ++count;
-  }
-  EXPECT_EQ(count, request.record_count());
-}
-
-grpc::Status FakeStore::Append(grpc::ServerContext* context,
-                               grpc::ServerReaderWriter<store::v1::AppendResponse, store::v1::AppendRequest>* stream) {
-  store::v1::AppendRequest request;
-  uint64_t breaks = 0;
-  bool failed = false;
-  {
-    absl::MutexLock lock(&mutex_);
-    breaks = breaks_;
-  }
-  while (stream->Read(&request)) {
-    store::v1::AppendResponse response;
-    response.set_request_id(request.request_id());
-    {
-      absl::MutexLock lock(&mutex_);
-      ++held_;
-      const auto go_on = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-        const bool hold = hold_ || (!hold_body_.empty() && request.records().find(hold_body_) != std::string::npos);
-        return !hold || breaks_ != breaks || context->IsCancelled();
-      };
-      while (!mutex_.AwaitWithTimeout(absl::Condition(&go_on), absl::Milliseconds(20))) {
-      }
-      --held_;
-      if (breaks_ != breaks) {
-        if (commit_on_break_) Commit(request);
-        return {grpc::StatusCode::UNAVAILABLE, "broken"};
-      }
-      if (context->IsCancelled()) return grpc::Status::CANCELLED;
-      response.set_code(failed ? grpc::StatusCode::UNAVAILABLE : std::exchange(fail_next_, 0));
-      // As the store does: nothing overtakes on a stream.
-      if (response.code() == grpc::StatusCode::UNAVAILABLE) failed = true;
-      if (response.code() == 0) {
-        Commit(request);
-        response.set_first_sequence(messages_.size() - request.record_count() + 1);
-      }
-    }
-    if (!stream->Write(response)) break;
-  }
-  return grpc::Status::OK;
-}
-
-grpc::Status FakeStore::Peek(grpc::ServerContext*, const store::v1::PeekRequest* request,
-                             store::v1::PeekResponse* response) {
-  absl::MutexLock lock(&mutex_);
-  for (uint64_t s = std::max<uint64_t>(request->from_sequence(), 1);
-       s <= messages_.size() && static_cast<uint32_t>(response->records_size()) < request->limit(); ++s) {
-    store::v1::PeekedRecord* record = response->add_records();
-    record->set_sequence(s);
-    record->set_record(messages_[s - 1].SerializeAsString());
-  }
-  return grpc::Status::OK;
-}
-
-void FakeStore::Hold(bool hold) {
-  absl::MutexLock lock(&mutex_);
-  hold_ = hold;
-}
-
-void FakeStore::HoldBody(std::string body) {
-  absl::MutexLock lock(&mutex_);
-  hold_body_ = std::move(body);
-}
-
-void FakeStore::FailNext(int code) {
-  absl::MutexLock lock(&mutex_);
-  fail_next_ = code;
-}
-
-size_t FakeStore::held() {
-  absl::MutexLock lock(&mutex_);
-  return held_;
-}
-
-void FakeStore::Break(bool committed) {
-  absl::MutexLock lock(&mutex_);
-  commit_on_break_ = committed;
-  ++breaks_;
-}
-
-std::vector<message::v1::Envelope> FakeStore::Messages() {
-  absl::MutexLock lock(&mutex_);
-  return messages_;
-}
-
-std::vector<std::string> FakeStore::Bodies() {
-  std::vector<std::string> bodies;
-  for (const auto& message : Messages()) bodies.push_back(message.body());
-  return bodies;
-}
-
-std::vector<store::v1::AppendRequest> FakeStore::Requests() {
-  absl::MutexLock lock(&mutex_);
-  return requests_;
-}
 
 bool FakeAuth::Knows(const auth::v1::AuthenticateRequest& request) {
   if (const auto it = deny_after_.find(request.device_id());

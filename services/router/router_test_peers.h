@@ -1,4 +1,4 @@
-// The other ends of a router under test: a store and an auth that do as they are told, and a client that speaks bytes.
+// The other ends of a router under test: an auth that does as it is told, and a client that speaks bytes.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -17,51 +17,11 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "holdfast/auth/v1/auth.grpc.pb.h"
-#include "holdfast/message/v1/message.pb.h"
-#include "holdfast/store/v1/store.grpc.pb.h"
 #include "lib/base/unique_fd.h"
 #include "lib/mqtt/packet.h"
 #include "lib/pki/certificate.h"
 
 namespace holdfast::router {
-
-// Commits at once, unless told to hold. Thread-safe.
-class FakeStore final : public store::v1::Queues::Service {
- public:
-  grpc::Status Append(grpc::ServerContext* context,
-                      grpc::ServerReaderWriter<store::v1::AppendResponse, store::v1::AppendRequest>* stream) override;
-  grpc::Status Peek(grpc::ServerContext* context, const store::v1::PeekRequest* request,
-                    store::v1::PeekResponse* response) override;
-
-  // From now on requests arrive and are not answered; false lets them go.
-  void Hold(bool hold);
-  // Only requests that hold a message with this body are not answered; "" lets them go.
-  void HoldBody(std::string body);
-  // Answers the next request with this code.
-  void FailNext(int code);
-  // Requests that wait for an answer.
-  size_t held();
-  // Ends all streams with UNAVAILABLE; `committed` = what they hold is committed all the same.
-  void Break(bool committed);
-
-  // What is committed, in order.
-  std::vector<message::v1::Envelope> Messages();
-  std::vector<std::string> Bodies();
-  std::vector<store::v1::AppendRequest> Requests();
-
- private:
-  void Commit(const store::v1::AppendRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-
-  absl::Mutex mutex_;
-  bool hold_ ABSL_GUARDED_BY(mutex_) = false;
-  std::string hold_body_ ABSL_GUARDED_BY(mutex_);
-  bool commit_on_break_ ABSL_GUARDED_BY(mutex_) = false;
-  int fail_next_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t breaks_ ABSL_GUARDED_BY(mutex_) = 0;
-  size_t held_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::vector<store::v1::AppendRequest> requests_ ABSL_GUARDED_BY(mutex_);
-  std::vector<message::v1::Envelope> messages_ ABSL_GUARDED_BY(mutex_);
-};
 
 // Grants to whoever has the password "good", or none and a certificate that it knows. Thread-safe.
 class FakeAuth final : public auth::v1::Authentication::Service {

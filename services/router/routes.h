@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace holdfast::router {
 
@@ -34,12 +35,15 @@ inline constexpr uint32_t kDefaultPriority = 2'000'000'000;
 class Routes {
  public:
   Routes();
+  // The queues that messages may go to.
+  const std::vector<std::string>& queues() const { return queues_; }
   // Never empty; valid as long as the object.
   std::span<const Endpoint> Route(const RoutedMessage& message) const { return default_; }
 
  private:
   const Endpoint upstream_;
   const std::span<const Endpoint> default_;
+  const std::vector<std::string> queues_;
 };
 
 }  // namespace holdfast::router

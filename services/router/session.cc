@@ -272,17 +272,21 @@ void Session::HandleTelemetry(const mqtt::Publish& publish, std::string_view bag
   }
   ++received_;
   if (publish.qos == 1 && !clean_session_) {
-    if (publish.dup && client_->window.Contains(publish.packet_id, publish.topic, publish.payload)) {
+    if (publish.dup && client_->window.Contains(publish.packet_id, bag, publish.payload)) {
       // Stored, or on its way there since an earlier connection: acknowledged when that is certain.
       const uint64_t ticket = acks_.Push(publish.packet_id, 0);
       acks_.SetOutstanding(ticket, context_.batcher.AddBarrier(id_, ticket));
       context_.metrics.Duplicate();
       return;
     }
-    client_->window.Remember(publish.packet_id, publish.topic, publish.payload);
+    client_->window.Remember(publish.packet_id, bag, publish.payload);
+    client_->window_changed = true;
   }
-  const EnvelopeFields fields{
-      .property_bag = bag, .body = publish.payload, .received_unix_ms = batch_unix_ms_, .retain = publish.retain};
+  const EnvelopeFields fields{.property_bag = bag,
+                              .body = publish.payload,
+                              .received_unix_ms = batch_unix_ms_,
+                              .retain = publish.retain,
+                              .packet_id = clean_session_ ? uint16_t{0} : publish.packet_id};
   uint32_t places = 0;
   const uint64_t ticket = acks_.Push(publish.packet_id, 0);
   Store(fields, id_, ticket, &places);
@@ -317,15 +321,18 @@ void Session::HandleSubscribe(const mqtt::Frame& frame) {
     return Close(CloseReason::kProtocolError, mqtt::Text(error));
   }
   std::string codes;
+  bool changed = false;
   auto& held = client_->subscriptions;
   for (const mqtt::Subscription& wanted : subscribe.subscriptions) {
     const uint8_t qos = std::min<uint8_t>(wanted.qos, 1);
     const auto it = std::find_if(held.begin(), held.end(), [&](const auto& s) { return s.first == wanted.filter; });
     if (it != held.end()) {
+      changed = changed || it->second != qos;
       it->second = qos;
     } else if (topics_.MaySubscribe(wanted.filter) &&
                held.size() < static_cast<size_t>(context_.options.subscriptions_max)) {
       held.emplace_back(wanted.filter, qos);
+      changed = true;
     } else {
       spdlog::info("subscription refused client_id={} filter={}", Printable(client_id_), Printable(wanted.filter));
       codes.push_back(static_cast<char>(mqtt::kSubackFailure));
@@ -333,7 +340,32 @@ void Session::HandleSubscribe(const mqtt::Frame& frame) {
     }
     codes.push_back(static_cast<char>(qos));
   }
-  mqtt::AppendSuback(subscribe.packet_id, codes, &output_);
+  std::string suback;
+  mqtt::AppendSuback(subscribe.packet_id, codes, &suback);
+  Answer(changed, suback);
+}
+
+void Session::Answer(bool changed, const std::string& packet) {
+  if (changed && !clean_session_) {
+    ++saving_;
+    context_.save(id_);
+  }
+  (saving_ > 0 ? held_answers_ : output_) += packet;
+  if (held_answers_.size() > static_cast<size_t>(context_.options.output_bytes_max)) {
+    Close(CloseReason::kSlowReader, "does not wait for its subscriptions to be stored");
+  }
+}
+
+void Session::OnSaved() {
+  if (closed_ || --saving_ > 0) return;
+  output_ += std::exchange(held_answers_, "");
+  Flush();
+}
+
+std::vector<uint16_t> Session::OpenIds() const {
+  std::vector<uint16_t> ids;
+  acks_.ForEachOpen([&ids](uint16_t packet_id) { ids.push_back(packet_id); });
+  return ids;
 }
 
 void Session::HandleUnsubscribe(const mqtt::Frame& frame) {
@@ -341,10 +373,13 @@ void Session::HandleUnsubscribe(const mqtt::Frame& frame) {
   if (const mqtt::Error error = mqtt::DecodeUnsubscribe(frame, &unsubscribe); error != mqtt::Error::kOk) {
     return Close(CloseReason::kProtocolError, mqtt::Text(error));
   }
+  size_t erased = 0;
   for (const std::string_view filter : unsubscribe.filters) {
-    std::erase_if(client_->subscriptions, [&](const auto& s) { return s.first == filter; });
+    erased += std::erase_if(client_->subscriptions, [&](const auto& s) { return s.first == filter; });
   }
-  mqtt::AppendUnsuback(unsubscribe.packet_id, &output_);
+  std::string unsuback;
+  mqtt::AppendUnsuback(unsubscribe.packet_id, &unsuback);
+  Answer(erased > 0, unsuback);
 }
 
 void Session::OnCommitted(uint64_t first_ticket, uint32_t count) {

@@ -30,6 +30,10 @@ namespace holdfast::router {
 struct Client {
   std::unique_ptr<HomeThreads::Home> home;
   DedupeWindow window{0};
+  // The window has changed since it was last written down.
+  bool window_changed = false;
+  // Of earlier connections: identifiers of messages that are not committed yet.
+  std::vector<uint16_t> open_ids;
   // Filters with their granted QoS, in the order of subscribing.
   std::vector<std::pair<std::string, uint8_t>> subscriptions;
   // CleanSession was 0: it is kept when the connection ends.
@@ -54,6 +58,8 @@ struct SessionContext {
   std::span<char> read_buffer;
   // Sees to it that the batcher is flushed once what is readable now has been read.
   std::function<void()> flush_soon;
+  // Has the client's subscriptions written down; then calls Session::OnSaved.
+  std::function<void(uint64_t id)> save;
   // Called once, from Close(), last.
   std::function<void(uint64_t id, CloseReason reason)> on_closed;
 };
@@ -75,6 +81,12 @@ class Session : public std::enable_shared_from_this<Session> {
   // One commit for each of these messages. The PUBACKs go out with the next Flush().
   void OnCommitted(uint64_t first_ticket, uint32_t count);
   void Flush();
+
+  // The client's subscriptions are on disk.
+  void OnSaved();
+
+  // Packet identifiers of its messages that are not committed.
+  std::vector<uint16_t> OpenIds() const;
 
   // Reads on, if it had stopped for want of room and there is room now.
   void Resume();
@@ -112,6 +124,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void HandleTwinRequest(const mqtt::Publish& publish, std::string_view rid);
   void HandleSubscribe(const mqtt::Frame& frame);
   void HandleUnsubscribe(const mqtt::Frame& frame);
+  // Answers when `changed` is on disk.
+  void Answer(bool changed, const std::string& packet);
   const PublishTopic& Classify(std::string_view topic);
   void Store(const EnvelopeFields& fields, uint64_t session, uint64_t ticket, uint32_t* places);
   void EmitPubacks();
@@ -143,6 +157,9 @@ class Session : public std::enable_shared_from_this<Session> {
   size_t scanned_ = 0;
   size_t read_ahead_ = 0;
   std::string output_;
+  // SUBACKs and UNSUBACKs that wait for so many saves.
+  std::string held_answers_;
+  uint32_t saving_ = 0;
   AckQueue acks_;
   // The latest topic and what it is: clients repeat theirs.
   std::string last_topic_;

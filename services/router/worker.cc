@@ -14,16 +14,22 @@ constexpr absl::Duration kSweepInterval = absl::Milliseconds(250);
 // Sessions read again when what is pending has fallen to this part of the limit.
 constexpr size_t kResumeFraction = 2;
 // In the place of a session in receipts.
-constexpr uint64_t kLeavingBarrier = UINT64_MAX;
+constexpr uint64_t kBarrier = UINT64_MAX;
+// What the store knows of when a client was last seen may be so old.
+constexpr uint64_t kSeenMsMax = 3600 * 1000;
+constexpr uint64_t kSweepsToSave = 256;
+// An append that waits for so long may be waiting for room that is held back for what router has to write down.
+constexpr absl::Duration kAppendStall = absl::Milliseconds(200);
 
 }  // namespace
 
 Worker::Worker(const RouterOptions* options, const Routes* routes, const Clock* clock, RouterMetrics* metrics,
-               const IdentityChanges* identities, rpc::Channels* store, size_t workers)
+               const IdentityChanges* identities, SessionKeeper* keeper, rpc::Channels* store, size_t workers)
     : options_(*options),
       kept_max_(static_cast<size_t>(options->kept_sessions_max) / workers),
       metrics_(*metrics),
       identities_(*identities),
+      keeper_(*keeper),
       read_buffer_(kReadBufferBytes),
       batcher_(&thread_, store, metrics->registry(),
                {.on_committed = [this](const auto& receipts) { OnCommitted(receipts); },
@@ -37,6 +43,15 @@ Worker::Worker(const RouterOptions* options, const Routes* routes, const Clock* 
                .read_ahead_bytes = read_ahead_bytes_,
                .read_buffer = read_buffer_,
                .flush_soon = [this] { FlushSoon(); },
+               .save =
+                   [this](uint64_t id) {
+                     const auto session = Find(id);
+                     Save(clients_.find(session->identity().ClientId())->second.get(), [this, id] {
+                       thread_.Post([this, id] {
+                         if (const auto found = Find(id); found != nullptr) found->OnSaved();
+                       });
+                     });
+                   },
                .on_closed = [this](uint64_t id, CloseReason) { OnClosed(id); }} {
   thread_.PostAfter(kSweepInterval, [this] { Sweep(); });
 }
@@ -83,27 +98,52 @@ Worker::ClientEntry* Worker::PrepareClient(AcceptedConnection* connection, bool*
     Find(it->second->client.session)->Close(CloseReason::kTakenOver, "the same client connected again");
   }
   auto it = clients_.find(client_id);
-  *session_present = it != clients_.end() && !connection->clean_session;
+  const bool clean = connection->clean_session;
   if (it == clients_.end()) {
     it = clients_.emplace(client_id, std::make_unique<ClientEntry>()).first;
     it->second->client_id = client_id;
     it->second->client.home = std::move(connection->home);
+    it->second->client.window = DedupeWindow(static_cast<size_t>(options_.dedupe_window));
   }
   connection->home.reset();
   ClientEntry* const entry = it->second.get();
   if (entry->left_at != 0) kept_order_.erase(std::exchange(entry->left_at, 0));
-  if (!*session_present) {
+  *session_present = entry->known && !clean;
+  entry->client.kept = !clean;
+  if (clean) {
     entry->client.subscriptions.clear();
-    entry->client.window = DedupeWindow(connection->clean_session ? 0 : static_cast<size_t>(options_.dedupe_window));
+    entry->client.window = DedupeWindow(0);
+    if (std::exchange(entry->saved_edge_ms, 0) != 0) keeper_.Remove(client_id);
+  } else if (!entry->known) {
+    Save(entry);
   }
-  entry->client.kept = !connection->clean_session;
+  entry->known = !clean;
   return entry;
+}
+
+void Worker::Restore(std::shared_ptr<KeptSession> kept, std::unique_ptr<HomeThreads::Home> home) {
+  thread_.Post([this, kept, home = std::make_shared<std::unique_ptr<HomeThreads::Home>>(std::move(home))] {
+    auto entry = std::make_unique<ClientEntry>();
+    entry->client_id = kept->client_id;
+    entry->client.home = std::move(*home);
+    entry->client.window = std::move(kept->window);
+    entry->client.window_changed = kept->window_changed;
+    entry->client.subscriptions = std::move(kept->subscriptions);
+    entry->client.kept = true;
+    entry->known = kept->known;
+    entry->saved_edge_ms = kept->seen_edge_ms;
+    ClientEntry* const place = entry.get();
+    clients_.emplace(kept->client_id, std::move(entry));
+    Leave(place);
+    place->left_edge_ms = kept->seen_edge_ms;
+  });
 }
 
 void Worker::OnClosed(uint64_t id) {
   const auto it = sessions_.find(id);
   if (it == sessions_.end()) return;
   const std::string client_id = it->second->identity().ClientId();
+  std::vector<uint16_t> open = it->second->OpenIds();
   sessions_.erase(it);
   session_count_.store(sessions_.size(), std::memory_order_relaxed);
   metrics_.Sessions(-1);
@@ -112,31 +152,102 @@ void Worker::OnClosed(uint64_t id) {
   ClientEntry* const entry = client->second.get();
   entry->client.session = 0;
   if (!entry->client.kept) return Forget(entry);
-  entry->left_at = next_left_++;
-  kept_order_.emplace(entry->left_at, entry);
-  if (kept_order_.size() > kept_max_) {
-    ClientEntry* const oldest = kept_order_.begin()->second;
-    kept_order_.erase(kept_order_.begin());
-    Forget(oldest);
+  if (!open.empty()) {
+    entry->client.open_ids.insert(entry->client.open_ids.end(), open.begin(), open.end());
+    const uint64_t barrier = entry->open_barrier = next_barrier_;
+    WhenCommitted([this, client_id, barrier] {
+      const auto found = clients_.find(client_id);
+      if (found != clients_.end() && found->second->open_barrier == barrier) found->second->client.open_ids.clear();
+    });
   }
+  if (keeper_.EdgeMs() - entry->saved_edge_ms > kSeenMsMax) Save(entry);
+  Leave(entry);
+}
+
+void Worker::Leave(ClientEntry* entry) {
+  entry->left_at = next_left_++;
+  entry->left_edge_ms = keeper_.EdgeMs();
+  kept_order_.emplace(entry->left_at, entry);
+  if (kept_order_.size() > kept_max_) Forget(kept_order_.begin()->second);
 }
 
 void Worker::Forget(ClientEntry* entry) {
   const std::string client_id = entry->client_id;
-  ReleaseWhenCommitted(std::move(entry->client.home));
+  if (entry->left_at != 0) kept_order_.erase(entry->left_at);
+  if (entry->saved_edge_ms != 0) keeper_.Remove(client_id);
+  // Messages of it may be on their way to the store: it comes back to this thread until they are committed, so that
+  // newer ones can't overtake them.
+  WhenCommitted([home = std::shared_ptr<HomeThreads::Home>(std::move(entry->client.home))] {});
   clients_.erase(client_id);
 }
 
-void Worker::ReleaseWhenCommitted(std::unique_ptr<HomeThreads::Home> home) {
+void Worker::ForgetExpired() {
+  const auto expiry_ms = static_cast<uint64_t>(absl::ToInt64Milliseconds(options_.session_expiry));
+  const uint64_t now = keeper_.EdgeMs();
+  while (!kept_order_.empty() && kept_order_.begin()->second->left_edge_ms + expiry_ms < now) {
+    Forget(kept_order_.begin()->second);
+  }
+}
+
+void Worker::Save(ClientEntry* entry, std::function<void()> done) {
+  entry->saved_edge_ms = keeper_.EdgeMs();
+  v1::StoredSession stored;
+  for (const auto& [filter, qos] : entry->client.subscriptions) {
+    v1::StoredSession::Subscription* const subscription = stored.add_subscriptions();
+    subscription->set_filter(filter);
+    subscription->set_qos(qos);
+  }
+  stored.set_seen_edge_milliseconds(entry->saved_edge_ms);
+  keeper_.Save(entry->client_id, stored, std::move(done));
+}
+
+void Worker::SaveThoseLongConnected() {
+  const uint64_t now = keeper_.EdgeMs();
+  for (const auto& [client_id, entry] : clients_) {
+    const bool connected = entry->client.kept && entry->client.session != 0;
+    if (connected && now - entry->saved_edge_ms > kSeenMsMax) Save(entry.get());
+  }
+}
+
+void Worker::TakeSnapshot(std::function<void(SessionKeeper::Snapshot)> done) {
+  thread_.Post([this, done = std::move(done)] {
+    SessionKeeper::Snapshot snapshot;
+    PacketIdSet open(kPacketIds);
+    for (const auto& [client_id, entry] : clients_) {
+      Client& client = entry->client;
+      if (!client.window_changed) continue;
+      std::vector<uint16_t> ids = client.open_ids;
+      if (const auto session = Find(client.session); session != nullptr) {
+        const std::vector<uint16_t> of_session = session->OpenIds();
+        ids.insert(ids.end(), of_session.begin(), of_session.end());
+      }
+      for (const uint16_t id : ids) open[id] = true;
+      v1::StoredWindow window;
+      for (const uint64_t value : client.window.Save(kStoredWindowMax, open)) window.add_entries(value);
+      for (const uint16_t id : ids) open[id] = false;
+      snapshot.windows.emplace_back(client_id, std::move(window));
+      // What is not committed yet belongs into the next one.
+      client.window_changed = !ids.empty();
+    }
+    snapshot.settled = batcher_.Settled();
+    done(std::move(snapshot));
+  });
+}
+
+void Worker::WhenCommitted(std::function<void()> reached) {
   const uint64_t ticket = next_barrier_++;
-  const uint32_t commits = batcher_.AddBarrier(kLeavingBarrier, ticket);
-  if (commits > 0) leaving_.emplace(ticket, Leaving{.home = std::move(home), .commits = commits});
+  const uint32_t commits = batcher_.AddBarrier(kBarrier, ticket);
+  if (commits == 0) return reached();
+  barriers_.emplace(ticket, Barrier{.commits = commits, .reached = std::move(reached)});
 }
 
 bool Worker::TakeBarrier(const AppendBatcher::Receipt& receipt) {
-  if (receipt.session != kLeavingBarrier) return false;
-  const auto it = leaving_.find(receipt.first_ticket);
-  if (it != leaving_.end() && --it->second.commits == 0) leaving_.erase(it);
+  if (receipt.session != kBarrier) return false;
+  const auto it = barriers_.find(receipt.first_ticket);
+  if (it == barriers_.end() || --it->second.commits > 0) return true;
+  const std::function<void()> reached = std::move(it->second.reached);
+  barriers_.erase(it);
+  reached();
   return true;
 }
 
@@ -174,6 +285,7 @@ void Worker::OnCommitted(const std::vector<AppendBatcher::Receipt>& receipts) {
     }
   }
   metrics_.Acknowledged(count);
+  keeper_.Committed(batcher_.TakeCommittedBytes());
   ResumePaused();
   TellIfIdle();
 }
@@ -214,6 +326,9 @@ void Worker::FlushSoon() {
 
 void Worker::Sweep() {
   for (const auto& session : All()) session->CheckTimers();
+  ForgetExpired();
+  if (++sweeps_ % kSweepsToSave == 0) SaveThoseLongConnected();
+  if (batcher_.Waiting() > kAppendStall) keeper_.Hurry();
   const size_t pending = batcher_.pending_bytes();
   metrics_.PendingBytes(static_cast<double>(pending) - static_cast<double>(pending_shown_));
   pending_shown_ = pending;
@@ -222,13 +337,21 @@ void Worker::Sweep() {
 
 void Worker::Drop(const IdentityChanges::Drop& drop) {
   thread_.Post([this, drop] {
+    const auto is_meant = [&](const Identity& identity) {
+      return identity == drop.identity || (drop.with_modules && identity.device_id == drop.identity.device_id);
+    };
     for (const auto& session : All()) {
-      const Identity& identity = session->identity();
-      const bool same = identity == drop.identity;
-      const bool its_module = drop.with_modules && identity.device_id == drop.identity.device_id;
       const bool holds = session->identity_version() >= drop.holds_from && session->identity_version() != 0;
-      if ((same || its_module) && !holds) session->Close(CloseReason::kIdentity, drop.reason);
+      if (is_meant(session->identity()) && !holds) session->Close(CloseReason::kIdentity, drop.reason);
     }
+    if (!drop.removed) return;
+    std::vector<ClientEntry*> gone;
+    for (const auto& [client_id, entry] : clients_) {
+      const size_t slash = std::min(client_id.find('/'), client_id.size());
+      const Identity identity{client_id.substr(0, slash), slash == client_id.size() ? "" : client_id.substr(slash + 1)};
+      if (entry->client.session == 0 && is_meant(identity)) gone.push_back(entry.get());
+    }
+    for (ClientEntry* entry : gone) Forget(entry);
   });
 }
 

@@ -13,6 +13,7 @@
 #include "services/router/identity_watch.h"
 #include "services/router/io_thread.h"
 #include "services/router/session.h"
+#include "services/router/session_keeper.h"
 
 namespace holdfast::router {
 
@@ -22,13 +23,17 @@ class Worker {
  public:
   // All must outlive it.
   Worker(const RouterOptions* options, const Routes* routes, const Clock* clock, RouterMetrics* metrics,
-         const IdentityChanges* identities, rpc::Channels* store, size_t workers);
+         const IdentityChanges* identities, SessionKeeper* keeper, rpc::Channels* store, size_t workers);
   ~Worker();
 
   IoThread& thread() { return thread_; }
 
   // Takes over a connection whose CONNECT was accepted; a connected session of the same client ends.
   void Adopt(std::shared_ptr<AcceptedConnection> connection);
+
+  // A client as it was kept; in the order in which they were last seen, and before Adopt.
+  void Restore(std::shared_ptr<KeptSession> kept, std::unique_ptr<HomeThreads::Home> home);
+  void TakeSnapshot(std::function<void(SessionKeeper::Snapshot)> done);
 
   // Ends the sessions of an identity whose grant does not hold any more.
   void Drop(const IdentityChanges::Drop& drop);
@@ -52,13 +57,18 @@ class Worker {
     std::string client_id;
     // Position in kept_order_ while away.
     uint64_t left_at = 0;
+    // By the store's edge clock: when it went, and what the store was told last; 0 = it was told nothing.
+    uint64_t left_edge_ms = 0;
+    uint64_t saved_edge_ms = 0;
+    // It has a session that may be present. False: only messages of it are known.
+    bool known = false;
+    // Of client.open_ids: a later one makes an earlier one void.
+    uint64_t open_barrier = 0;
   };
 
-  // A client that is gone while messages of it may be on their way to the store: it comes back to this thread until
-  // they are committed, so that newer ones can't overtake them.
-  struct Leaving {
-    std::unique_ptr<HomeThreads::Home> home;
+  struct Barrier {
     uint32_t commits = 0;
+    std::function<void()> reached;
   };
 
   void AdoptNow(AcceptedConnection connection);
@@ -67,7 +77,13 @@ class Worker {
   void OnRefused(const std::vector<AppendBatcher::Receipt>& receipts, const absl::Status& status);
   void OnClosed(uint64_t id);
   void Forget(ClientEntry* entry);
-  void ReleaseWhenCommitted(std::unique_ptr<HomeThreads::Home> home);
+  // `kept_order_` and all that has to do with a client's being away.
+  void Leave(ClientEntry* entry);
+  void Save(ClientEntry* entry, std::function<void()> done = nullptr);
+  void SaveThoseLongConnected();
+  void ForgetExpired();
+  // Calls it when all that was added so far is committed or refused: at once, or later.
+  void WhenCommitted(std::function<void()> reached);
   // Takes a receipt that is no session's. False: it is one.
   bool TakeBarrier(const AppendBatcher::Receipt& receipt);
   void FlushSoon();
@@ -81,6 +97,7 @@ class Worker {
   const size_t kept_max_;
   RouterMetrics& metrics_;
   const IdentityChanges& identities_;
+  SessionKeeper& keeper_;
   IoThread thread_;
   std::vector<char> read_buffer_;
   AppendBatcher batcher_;
@@ -91,10 +108,11 @@ class Worker {
   // Clients that are away, in the order in which they left.
   absl::btree_map<uint64_t, ClientEntry*> kept_order_;
   // By the ticket of their barrier.
-  absl::flat_hash_map<uint64_t, Leaving> leaving_;
+  absl::flat_hash_map<uint64_t, Barrier> barriers_;
   uint64_t next_barrier_ = 1;
   uint64_t next_session_ = 1;
   uint64_t next_left_ = 1;
+  uint64_t sweeps_ = 0;
   bool flush_posted_ = false;
   bool stopping_ = false;
   std::function<void()> on_idle_;  // called once, when nothing is being committed any more

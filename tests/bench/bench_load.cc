@@ -39,10 +39,11 @@ struct Options {
   uint64_t count = 0;  // messages over all connections; 0 = by time
   double seconds = 5;  // publish for so long if count is 0
   uint32_t payload = 256;
-  uint64_t rate = 0;         // messages a second over all connections; 0 = as fast as the window allows
-  double wait_seconds = 60;  // for connections, and for the last acknowledgements
-  std::string hub_hostname;  // not empty = IoT Hub user name and SAS token
-  std::string devices_file;  // lines "id key"; otherwise ids are load0, load1, …
+  uint64_t rate = 0;           // messages a second over all connections; 0 = as fast as the window allows
+  double wait_seconds = 60;    // for connections, and for the last acknowledgements
+  std::string hub_hostname;    // not empty = IoT Hub user name and SAS token
+  bool keep_sessions = false;  // CleanSession 0
+  std::string devices_file;    // lines "id key"; otherwise ids are load0, load1, …
 };
 
 struct Device {
@@ -119,6 +120,7 @@ bool Load::Connect(const Device& device, Connection* c) {
   mqtt::Connect connect;
   connect.client_id = device.id;
   connect.keep_alive_seconds = kKeepAliveSeconds;
+  connect.clean_session = !options_.keep_sessions;
   if (!options_.hub_hostname.empty()) {
     user = fmt::format("{}/{}/?api-version=2021-04-12", options_.hub_hostname, device.id);
     password = systest::SasToken(options_.hub_hostname, device.id, device.key);
@@ -317,6 +319,7 @@ int main(int argc, char** argv) {
   app.add_option("--rate", options.rate, "messages a second over all connections, 0 = as fast as the window allows");
   app.add_option("--wait", options.wait_seconds, "seconds to wait for a connection or an acknowledgement");
   app.add_option("--hub-hostname", options.hub_hostname, "log in as IoT Hub devices do, with a SAS token");
+  app.add_flag("--keep-sessions", options.keep_sessions, "CleanSession 0");
   app.add_option("--devices", options.devices_file, "file of lines \"id key\"");
   CLI11_PARSE(app, argc, argv);
   ::signal(SIGPIPE, SIG_IGN);

@@ -57,12 +57,64 @@ TEST_P(CrashTest, NothingAcknowledgedIsLostOrderHoldsAndCopiesStayWithinTheWindo
   ASSERT_TRUE(fleet.Finish());
   EXPECT_TRUE(hub.WaitForMessages(fleet.total_acknowledged(), kPatience));
   EXPECT_TRUE(gateway.WaitUntilDrained(kPatience));
-  // What the devices sent again they counted (their own windows, when store or router died). Uplink sends its window
-  // again when it or store died. A dead auth costs nothing.
+  // Uplink sends its window again when it or store died. What the devices sent again after a crash of router is
+  // recognised. A dead auth costs nothing.
   const bool uplink_repeats = GetParam() != "auth" && GetParam() != "router";
-  ExpectDelivered(fleet, hub.Arrivals(), (uplink_repeats ? kRounds * kUplinkWindow : 0) + fleet.resent());
+  ExpectDelivered(fleet, hub.Arrivals(), uplink_repeats ? kRounds * kUplinkWindow : 0);
+  const auto queue = gateway.UpstreamQueue();
+  ASSERT_TRUE(queue.ok()) << queue.status();
+  EXPECT_EQ(queue->appended(), fleet.total_acknowledged()) << "each message is stored once";
   fmt::print("{}: {}; resent by devices {}\n", GetParam(), Compare(fleet.acknowledged(), hub.Arrivals()).Text(),
              fleet.resent());
+}
+
+// P3: a device has sent messages and got no PUBACK, since it lost its connection; they were stored, and delivered to
+// the hub, so that they are gone from the queue. Router is killed. The device sends them again.
+TEST(RouterCrashTest, ResentAfterKillNineIsStoredAndDeliveredOnce) {
+  constexpr uint16_t kMessages = 20;
+  ScriptedHub hub;
+  Gateway gateway({.upstream = "mqtt://127.0.0.1:" + std::to_string(hub.port()),
+                   .config = {{"router.session_checkpoint_interval", "\"100ms\""}}});
+  ASSERT_TRUE(gateway.Start());
+  const auto publish_all = [&](MqttStream* stream, bool dup) {
+    std::string bytes;
+    for (uint16_t id = 1; id <= kMessages; ++id) {
+      const std::string payload = MakePayload("dev1", id - 1u, 0);
+      ASSERT_EQ(
+          mqtt::AppendPublish(
+              {.topic = "devices/dev1/messages/events/", .payload = payload, .packet_id = id, .qos = 1, .dup = dup},
+              &bytes),
+          mqtt::Error::kOk);
+    }
+    ASSERT_TRUE(stream->Send(bytes));
+  };
+  {
+    MqttStream stream = gateway.LoggedIn("dev1", /*clean_session=*/false);
+    ASSERT_TRUE(stream.open());
+    publish_all(&stream, false);
+    // It never reads an answer.
+    ASSERT_TRUE(hub.WaitForMessages(kMessages, kPatience));
+  }
+  ASSERT_TRUE(gateway.WaitUntilDrained(kPatience));
+  ASSERT_TRUE(WaitFor(kPatience, [&] {
+    const auto queue = gateway.UpstreamQueue();
+    return queue.ok() && queue->records() == 0;
+  })) << "router holds nothing back for long";
+  ASSERT_TRUE(gateway.Crash("router"));
+
+  MqttStream stream = gateway.LoggedIn("dev1", /*clean_session=*/false);
+  ASSERT_TRUE(stream.open());
+  publish_all(&stream, true);
+  for (uint16_t id = 1; id <= kMessages; ++id) {
+    mqtt::Frame frame;
+    uint16_t acknowledged = 0;
+    ASSERT_EQ(stream.Read(&frame, kPatience), MqttStream::Result::kPacket);
+    ASSERT_EQ(mqtt::DecodePacketId(frame, &acknowledged), mqtt::Error::kOk);
+    EXPECT_EQ(acknowledged, id);
+  }
+  ASSERT_TRUE(gateway.WaitUntilDrained(kPatience));
+  EXPECT_EQ(gateway.UpstreamQueue()->appended(), kMessages);
+  EXPECT_EQ(hub.Arrivals().size(), kMessages);
 }
 
 INSTANTIATE_TEST_SUITE_P(KillNine, CrashTest, ::testing::Values("store", "auth", "router", "uplink", "all"),

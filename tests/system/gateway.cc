@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "tests/system/sas.h"
@@ -190,7 +191,10 @@ absl::StatusOr<store::v1::Queue> Gateway::UpstreamQueue() const {
 bool Gateway::WaitUntilDrained(absl::Duration timeout) const {
   return WaitFor(timeout, [this] {
     const auto queue = UpstreamQueue();
-    return queue.ok() && queue->consumers_size() == 1 && queue->consumers(0).lag_records() == 0;
+    if (!queue.ok()) return false;
+    return std::any_of(queue->consumers().begin(), queue->consumers().end(), [](const store::v1::Consumer& consumer) {
+      return consumer.name() == "uplink" && consumer.lag_records() == 0;
+    });
   });
 }
 

@@ -1,0 +1,211 @@
+#include "services/router/fake_store.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "absl/time/clock.h"
+#include "lib/record/block.h"
+#include "services/router/routes.h"
+
+namespace holdfast::router {
+
+void FakeStore::Commit(const store::v1::AppendRequest& request) {
+  requests_.push_back(request);
+  BlockReader reader(request.records());
+  uint32_t count = 0;
+  while (const auto record = reader.Next()) {
+    message::v1::Envelope envelope;
+    EXPECT_TRUE(envelope.ParseFromArray(record->data(), static_cast<int>(record->size())));
+    messages_.push_back(std::move(envelope));
+    ++count;
+  }
+  EXPECT_EQ(count, request.record_count());
+}
+
+grpc::Status FakeStore::Append(grpc::ServerContext* context,
+                               grpc::ServerReaderWriter<store::v1::AppendResponse, store::v1::AppendRequest>* stream) {
+  store::v1::AppendRequest request;
+  uint64_t breaks = 0;
+  bool failed = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    breaks = breaks_;
+  }
+  while (stream->Read(&request)) {
+    store::v1::AppendResponse response;
+    response.set_request_id(request.request_id());
+    {
+      absl::MutexLock lock(&mutex_);
+      ++held_;
+      const auto go_on = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+        const bool hold = hold_ || (!hold_body_.empty() && request.records().find(hold_body_) != std::string::npos);
+        return !hold || breaks_ != breaks || context->IsCancelled();
+      };
+      while (!mutex_.AwaitWithTimeout(absl::Condition(&go_on), absl::Milliseconds(20))) {
+      }
+      --held_;
+      if (breaks_ != breaks) {
+        if (commit_on_break_) Commit(request);
+        return {grpc::StatusCode::UNAVAILABLE, "broken"};
+      }
+      if (context->IsCancelled()) return grpc::Status::CANCELLED;
+      response.set_code(failed ? grpc::StatusCode::UNAVAILABLE : std::exchange(fail_next_, 0));
+      // As the store does: nothing overtakes on a stream.
+      if (response.code() == grpc::StatusCode::UNAVAILABLE) failed = true;
+      if (response.code() == 0) {
+        Commit(request);
+        response.set_first_sequence(messages_.size() - request.record_count() + 1);
+      }
+    }
+    if (!stream->Write(response)) break;
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeStore::Peek(grpc::ServerContext*, const store::v1::PeekRequest* request,
+                             store::v1::PeekResponse* response) {
+  absl::MutexLock lock(&mutex_);
+  for (uint64_t s = std::max<uint64_t>(request->from_sequence(), 1);
+       s <= messages_.size() && static_cast<uint32_t>(response->records_size()) < request->limit(); ++s) {
+    store::v1::PeekedRecord* record = response->add_records();
+    record->set_sequence(s);
+    record->set_record(messages_[s - 1].SerializeAsString());
+  }
+  return grpc::Status::OK;
+}
+
+void FakeStore::Hold(bool hold) {
+  absl::MutexLock lock(&mutex_);
+  hold_ = hold;
+}
+
+void FakeStore::HoldBody(std::string body) {
+  absl::MutexLock lock(&mutex_);
+  hold_body_ = std::move(body);
+}
+
+void FakeStore::FailNext(int code) {
+  absl::MutexLock lock(&mutex_);
+  fail_next_ = code;
+}
+
+size_t FakeStore::held() {
+  absl::MutexLock lock(&mutex_);
+  return held_;
+}
+
+void FakeStore::Break(bool committed) {
+  absl::MutexLock lock(&mutex_);
+  commit_on_break_ = committed;
+  ++breaks_;
+}
+
+std::vector<message::v1::Envelope> FakeStore::Messages() {
+  absl::MutexLock lock(&mutex_);
+  return messages_;
+}
+
+std::vector<std::string> FakeStore::Bodies() {
+  std::vector<std::string> bodies;
+  for (const auto& message : Messages()) bodies.push_back(message.body());
+  return bodies;
+}
+
+std::vector<store::v1::AppendRequest> FakeStore::Requests() {
+  absl::MutexLock lock(&mutex_);
+  return requests_;
+}
+
+grpc::Status FakeStore::ListQueues(grpc::ServerContext*, const store::v1::ListQueuesRequest*,
+                                   store::v1::ListQueuesResponse* response) {
+  absl::MutexLock lock(&mutex_);
+  if (!has_consumer_ && messages_.empty()) return grpc::Status::OK;
+  store::v1::Queue* const queue = response->add_queues();
+  queue->set_name(std::string(kUpstreamQueue));
+  queue->set_next_sequence(messages_.size() + 1);
+  queue->add_lanes()->set_priority(kDefaultPriority);
+  if (!has_consumer_) return grpc::Status::OK;
+  store::v1::Consumer* const consumer = queue->add_consumers();
+  consumer->set_name("router");
+  consumer->set_lag_records(messages_.size() - checkpoint_);
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeStore::Pull(grpc::ServerContext* context, const store::v1::PullRequest* request,
+                             grpc::ServerWriter<store::v1::PullResponse>* writer) {
+  EXPECT_EQ(request->consumer(), "router");
+  std::vector<store::v1::PullResponse> responses;
+  {
+    absl::MutexLock lock(&mutex_);
+    has_consumer_ = true;
+    for (uint64_t s = checkpoint_ + 1; s <= messages_.size(); ++s) {
+      store::v1::PullResponse& response = responses.emplace_back();
+      response.set_first_sequence(s);
+      response.set_record_count(1);
+      const std::string record = messages_[s - 1].SerializeAsString();
+      record.copy(AppendRecordSpace(record.size(), response.mutable_records()), record.size());
+    }
+  }
+  for (const auto& response : responses) writer->Write(response);
+  while (!context->IsCancelled()) absl::SleepFor(absl::Milliseconds(1));
+  return grpc::Status::CANCELLED;
+}
+
+uint64_t FakeStore::checkpoint() {
+  absl::MutexLock lock(&mutex_);
+  return checkpoint_;
+}
+
+std::map<std::string, std::string> FakeStore::Content() {
+  absl::MutexLock lock(&mutex_);
+  return content_;
+}
+
+void FakeStore::HoldWrites(bool hold) {
+  absl::MutexLock lock(&mutex_);
+  hold_writes_ = hold;
+}
+
+grpc::Status FakeStore::KeyValue::List(grpc::ServerContext*, const store::v1::ListRequest* request,
+                                       store::v1::ListResponse* response) {
+  absl::MutexLock lock(&store_.mutex_);
+  for (const auto& [key, value] : store_.content_) {
+    if (!key.starts_with(request->prefix()) || key < request->start_key()) continue;
+    // Small pages, so that there are some.
+    if (response->entries_size() == 3) {
+      response->set_next_key(key);
+      break;
+    }
+    store::v1::Entry* const entry = response->add_entries();
+    entry->set_key(key);
+    entry->set_value(value);
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeStore::KeyValue::Write(grpc::ServerContext* context, const store::v1::WriteRequest* request,
+                                        store::v1::WriteResponse*) {
+  absl::MutexLock lock(&store_.mutex_);
+  const auto go_on = [&]() ABSL_SHARED_LOCKS_REQUIRED(store_.mutex_) {
+    return !store_.hold_writes_ || context->IsCancelled();
+  };
+  while (!store_.mutex_.AwaitWithTimeout(absl::Condition(&go_on), absl::Milliseconds(20))) {
+  }
+  if (context->IsCancelled()) return grpc::Status::CANCELLED;
+  for (const auto& commit : request->commits()) {
+    if (!store_.has_consumer_) return {grpc::StatusCode::NOT_FOUND, "no consumer"};
+    store_.checkpoint_ = std::max(store_.checkpoint_, commit.positions(0).sequence());
+  }
+  for (const auto& put : request->puts()) store_.content_[put.key()] = put.value();
+  for (const auto& del : request->deletes()) store_.content_.erase(del.key());
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeStore::Status::GetStoreStatus(grpc::ServerContext*, const store::v1::GetStoreStatusRequest*,
+                                               store::v1::GetStoreStatusResponse* response) {
+  response->mutable_edge_clock()->set_seconds(1000);
+  return grpc::Status::OK;
+}
+
+}  // namespace holdfast::router
