@@ -45,8 +45,8 @@ std::string TextOr(const nlohmann::json& object, const char* key) {
 
 }  // namespace
 
-absl::StatusOr<std::string> ControlClient::Request(std::string_view method, const std::string& target,
-                                                   const std::string& body) const {
+absl::StatusOr<ControlAnswer> ControlClient::Exchange(std::string_view method, const std::string& target,
+                                                      const std::string& body) const {
   asio::io_context io;
   tcp::socket socket(io);
   boost::system::error_code error;
@@ -59,11 +59,18 @@ absl::StatusOr<std::string> ControlClient::Request(std::string_view method, cons
   parser.body_limit(kAnswerBytesMax);
   http::read(socket, buffer, parser, error);
   if (error) return Unavailable(port_, error);
-  if (parser.get().result_int() >= 400) {
+  return ControlAnswer{.status = static_cast<int>(parser.get().result_int()), .body = std::move(parser.get().body())};
+}
+
+absl::StatusOr<std::string> ControlClient::Request(std::string_view method, const std::string& target,
+                                                   const std::string& body) const {
+  absl::StatusOr<ControlAnswer> answer = Exchange(method, target, body);
+  if (!answer.ok()) return answer.status();
+  if (answer->status >= 400) {
     return absl::InvalidArgumentError(
-        fmt::format("{} {}: status {}: {}", method, target, parser.get().result_int(), parser.get().body()));
+        fmt::format("{} {}: status {}: {}", method, target, answer->status, answer->body));
   }
-  return std::move(parser.get().body());
+  return std::move(answer->body);
 }
 
 absl::StatusOr<nlohmann::json> ControlClient::Get(const std::string& target) const {

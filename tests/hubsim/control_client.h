@@ -26,10 +26,19 @@ struct Event {
   std::string body;
 };
 
+struct ControlAnswer {
+  int status = 0;
+  std::string body;
+};
+
 // Requests to 127.0.0.1:port, one after the other, each waited for. Thread-safe.
 class ControlClient {
  public:
   explicit ControlClient(uint16_t port) : port_(port) {}
+
+  // The answer, whatever its status. UNAVAILABLE: nobody answers.
+  absl::StatusOr<ControlAnswer> Exchange(std::string_view method, const std::string& target,
+                                         const std::string& body = "") const;
 
   // The body of the answer. UNAVAILABLE: nobody answers; INVALID_ARGUMENT with the hub's words: status 400 or above.
   absl::StatusOr<std::string> Request(std::string_view method, const std::string& target,

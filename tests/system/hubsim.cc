@@ -9,7 +9,6 @@
 #include "lib/mqtt/property_bag.h"
 #include "lib/pki/certificate.h"
 #include "lib/pki/private_key.h"
-#include "tests/system/http_client.h"
 #include "tests/system/sas.h"
 
 namespace holdfast::systest {
@@ -126,8 +125,12 @@ std::string Hubsim::service_connection_string() const {
   return fmt::format("HostName={};SharedAccessKeyName=iothubowner;SharedAccessKey={}", hostname(), service_key_);
 }
 
+hubsim::ControlClient Hubsim::Client() const {
+  return hubsim::ControlClient(static_cast<uint16_t>(control_port_));
+}
+
 HttpAnswer Hubsim::Control(std::string_view method, const std::string& target, const json& body) const {
-  const auto result = HttpRequest(control_port_, method, target, body.is_null() ? "" : body.dump());
+  const auto result = Client().Exchange(method, target, body.is_null() ? "" : body.dump());
   if (!result.ok()) return {};
   json parsed = json::parse(result->body, nullptr, false);
   return {.status = result->status, .body = parsed.is_discarded() ? json(result->body) : std::move(parsed)};
@@ -212,7 +215,7 @@ void Hubsim::SendToDevice(const std::string& device, const std::string& payload,
 std::vector<HubEvent> Hubsim::Events(uint64_t from) const {
   std::vector<HubEvent> events;
   const std::string query = from == 0 ? "" : fmt::format("?from={}", from);
-  const auto result = HttpRequest(control_port_, "GET", "/events" + query, "");
+  const auto result = Client().Exchange("GET", "/events" + query);
   EXPECT_TRUE(result.ok() && result->status == 200);
   if (!result.ok()) return events;
   std::string_view rest = result->body;

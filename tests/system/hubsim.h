@@ -11,6 +11,7 @@
 
 #include "absl/time/time.h"
 #include "lib/testing/temp_dir.h"
+#include "tests/hubsim/control_client.h"
 #include "tests/system/delivery.h"
 #include "tests/system/process.h"
 
@@ -118,6 +119,8 @@ class Hubsim {
   // Closes the connection of a client, or of all.
   void Disconnect(const std::string& id = "", bool reset = false);
 
+  // For what is not here: a stream of events, say.
+  hubsim::ControlClient Client() const;
   // Any request of the control API.
   HttpAnswer Control(std::string_view method, const std::string& target, const nlohmann::json& body = nullptr) const;
 

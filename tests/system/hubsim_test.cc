@@ -6,8 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "lib/pki/certificate.h"
-#include "tests/system/http_client.h"
+#include "tests/system/https_client.h"
 #include "tests/system/sas.h"
 #include "tests/system/tls_device.h"
 
@@ -294,6 +293,79 @@ TEST_F(HubsimTest, SurvivesARestartWithItsRegistryAndTwins) {
   EXPECT_EQ(hub_.Get("leaf"), before);
   EXPECT_EQ(hub_.Twin("dev").at("properties").at("desired").at("rate"), 5);
   EXPECT_EQ(hub_.Get("edge/m1").at("moduleId"), "m1");
+}
+
+// A gateway's requests over HTTPS, and what can go wrong with them.
+class HubsimRestTest : public HubsimTest {
+ protected:
+  HttpsAnswer List(const std::string& query = "") {
+    const std::string token = SasToken(hub_.hostname(), "edge", hub_.Key("edge/$edgeHub"), 600, "%24edgeHub");
+    const auto answer = Ask({.port = hub_.https_port(),
+                             .ca_file = hub_.ca_file(),
+                             .target = "/devices/edge/modules/%24edgeHub/devicesAndModulesInDeviceScope?" + query,
+                             .authorization = token});
+    return answer.ok() ? *answer : HttpsAnswer{};
+  }
+};
+
+TEST_F(HubsimRestTest, ServesTheScope) {
+  const json body = json::parse(List("deviceCount=100").body);
+  EXPECT_EQ(body.at("devices").size(), 2u);
+  EXPECT_EQ(body.at("modules").size(), 3u);
+  EXPECT_EQ(body.at("devices")[1].at("deviceId"), "leaf");
+  EXPECT_EQ(body.at("devices")[1].at("authentication").at("symmetricKey").at("primaryKey"), hub_.Key("leaf"));
+  EXPECT_TRUE(body.at("continuationLink").is_null());
+}
+
+TEST_F(HubsimRestTest, FailsByStatusSoOften) {
+  hub_.SetFault({{"kind", "rest_status"}, {"code", 429}, {"retry_after", 7}, {"times", 2}, {"device", "edge"}});
+  for (int i = 0; i < 2; ++i) {
+    const HttpsAnswer answer = List();
+    EXPECT_EQ(answer.status, 429);
+    EXPECT_EQ(answer.retry_after, "7");
+  }
+  EXPECT_EQ(List().status, 200);
+}
+
+TEST_F(HubsimRestTest, AnswersWithWrongOrTruncatedJson) {
+  hub_.SetFault({{"kind", "rest_wrong_json"}, {"times", 1}});
+  EXPECT_FALSE(json::parse(List().body).at("devices").is_array());
+  hub_.SetFault({{"kind", "rest_truncated_json"}, {"times", 1}});
+  const HttpsAnswer cut = List();
+  EXPECT_EQ(cut.status, 200);
+  EXPECT_TRUE(json::parse(cut.body, nullptr, false).is_discarded());
+  EXPECT_TRUE(json::accept(List().body));
+}
+
+TEST_F(HubsimRestTest, IsSlow) {
+  hub_.SetFault({{"kind", "rest_slow"}, {"ms", 300}, {"path", "DeviceScope"}});
+  const absl::Time before = absl::Now();
+  EXPECT_EQ(List().status, 200);
+  EXPECT_GE(absl::Now() - before, absl::Milliseconds(300));
+}
+
+TEST_F(HubsimRestTest, AThousandChildrenInPages) {
+  for (int batch = 0; batch < 10; ++batch) {
+    json devices = json::array();
+    for (int i = 0; i < 100; ++i) {
+      devices.push_back(
+          {{"id", fmt::format("child-{:04}", batch * 100 + i)}, {"importMode", "create"}, {"parent", "edge"}});
+    }
+    ASSERT_EQ(hub_.Control("POST", "/devices", devices).status, 200);
+  }
+  std::string query = "deviceCount=100";
+  size_t seen = 0;
+  int pages = 0;
+  while (true) {
+    const json page = json::parse(List(query).body);
+    seen += page.at("devices").size();
+    ++pages;
+    if (page.at("continuationLink").is_null()) break;
+    const std::string link = page.at("continuationLink");
+    query = link.substr(link.find('?') + 1);
+  }
+  EXPECT_EQ(seen, 1002u);
+  EXPECT_EQ(pages, 11);
 }
 
 class SmallLogTest : public HubsimTest {
