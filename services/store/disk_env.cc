@@ -15,7 +15,8 @@
 namespace holdfast::store {
 namespace {
 
-// Of a table, between two syncs.
+// Of a table: written at a time, and between two syncs.
+constexpr size_t kTableWriteBytes = 256 << 10;
 constexpr size_t kTableSyncBytes = 1 << 20;
 constexpr size_t kReadBytes = 256 << 10;
 
@@ -49,24 +50,46 @@ class PreadFile final : public leveldb::RandomAccessFile {
   const UniqueFd fd_;
 };
 
-// A table, synced every kTableSyncBytes.
+// A table that is written: in large aligned pieces, though LevelDB flushes every block, and synced every
+// kTableSyncBytes.
 class TableFile final : public leveldb::WritableFile {
  public:
-  explicit TableFile(leveldb::WritableFile* file) : file_(file) {}
+  explicit TableFile(leveldb::WritableFile* file) : file_(file) { pending_.reserve(kTableWriteBytes); }
 
   leveldb::Status Append(const leveldb::Slice& data) override {
-    leveldb::Status status = file_->Append(data);
-    unsynced_ += data.size();
-    if (!status.ok() || unsynced_ < kTableSyncBytes) return status;
-    unsynced_ = 0;
-    return file_->Sync();
+    for (size_t at = 0; at < data.size();) {
+      const size_t part = std::min(data.size() - at, kTableWriteBytes - pending_.size());
+      pending_.append(data.data() + at, part);
+      at += part;
+      if (pending_.size() < kTableWriteBytes) break;
+      if (leveldb::Status status = WriteOut(); !status.ok()) return status;
+      if (unsynced_ < kTableSyncBytes) continue;
+      unsynced_ = 0;
+      if (leveldb::Status status = file_->Sync(); !status.ok()) return status;
+    }
+    return leveldb::Status::OK();
   }
-  leveldb::Status Close() override { return file_->Close(); }
-  leveldb::Status Flush() override { return file_->Flush(); }
-  leveldb::Status Sync() override { return file_->Sync(); }
+  leveldb::Status Flush() override { return leveldb::Status::OK(); }
+  leveldb::Status Sync() override {
+    leveldb::Status status = WriteOut();
+    return status.ok() ? file_->Sync() : status;
+  }
+  leveldb::Status Close() override {
+    leveldb::Status status = WriteOut();
+    leveldb::Status closed = file_->Close();
+    return status.ok() ? closed : status;
+  }
 
  private:
+  leveldb::Status WriteOut() {
+    leveldb::Status status = file_->Append(pending_);
+    unsynced_ += pending_.size();
+    pending_.clear();
+    return status;
+  }
+
   const std::unique_ptr<leveldb::WritableFile> file_;
+  std::string pending_;
   size_t unsynced_ = 0;
 };
 
