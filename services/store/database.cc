@@ -82,7 +82,7 @@ class Database::DamageLog final : public leveldb::Logger {
     }
     const size_t slash = text.find('/');
     spdlog::error("damaged log file, what could not be read is skipped detail={}", Printable(text, kLogLineMax));
-    database_.repaired_ = true;
+    database_.RememberRepaired();
     if (slash < dropping) database_.SetAside(std::string(text.substr(slash, dropping - slash)), /*move=*/false);
   }
 
@@ -112,6 +112,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const Options& options)
         fmt::format("can't make the data directory {}; create it or choose another data_dir", options.directory));
   }
   std::unique_ptr<Database> database(new Database(options));
+  database->repaired_ = std::filesystem::exists(database->RepairedMark(), error);
   RETURN_IF_ERROR(database->Reopen(/*repair=*/false));
   return database;
 }
@@ -166,8 +167,8 @@ absl::Status Database::Repair() {
   options.info_log = log_.get();
   options.compression = leveldb::kNoCompression;
   options.max_open_files = options_.open_files_max;
+  RememberRepaired();
   const leveldb::Status status = leveldb::RepairDB(options_.directory, options);
-  repaired_ = true;
   std::error_code error;
   const std::string lost = options_.directory + "/lost";
   std::vector<std::string> paths;
@@ -176,6 +177,30 @@ absl::Status Database::Repair() {
   if (status.ok()) return absl::OkStatus();
   return absl::UnavailableError(
       fmt::format("the database in {} can't be repaired: {}", options_.directory, status.ToString()));
+}
+
+// Before anything is given up: what was there last may have been numbered, and the numbering moves on only with the
+// first write.
+void Database::RememberRepaired() {
+  if (repaired_.exchange(true)) return;
+  Disk* const disk = options_.disk != nullptr ? options_.disk : Disk::System();
+  absl::Status status = absl::OkStatus();
+  if (auto file = disk->Open(RepairedMark(), /*create=*/true); file.ok()) {
+    status = (*file)->Sync();
+  } else {
+    status = file.status();
+  }
+  if (status.ok()) status = disk->SyncDirectory(std::filesystem::path(options_.directory).parent_path().string());
+  if (!status.ok()) spdlog::error("a crash now would let numbers be given out twice error={}", Text(status));
+}
+
+void Database::ForgetRepaired() {
+  if (!repaired_.exchange(false)) return;
+  Disk* const disk = options_.disk != nullptr ? options_.disk : Disk::System();
+  // If it stays the numbering moves on once more at the next start, which does no harm.
+  if (const absl::Status removed = disk->Remove(RepairedMark()); !removed.ok()) {
+    spdlog::warn("the mark of a repair stays error={}", Text(removed));
+  }
 }
 
 void Database::SetAside(const std::string& path, bool move) {

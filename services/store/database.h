@@ -111,14 +111,16 @@ class Database {
   std::vector<std::string> damaged_files() const;
   // True once something had to be repaired or was skipped at an open: what was written last may be gone.
   bool repaired() const { return repaired_; }
-  // What follows from the repair is on disk.
-  void ForgetRepaired() { repaired_ = false; }
+  // What follows from the repair is on disk. Until then a file, <directory>.repaired, remembers it over a crash.
+  void ForgetRepaired();
 
  private:
   class DamageLog;
   explicit Database(const Options& options);
   absl::Status OpenLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Repair();
+  std::string RepairedMark() const { return options_.directory + ".repaired"; }
+  void RememberRepaired();
   void SetAside(const std::string& path, bool move);
   void MakeDamageDirectory() ABSL_EXCLUSIVE_LOCKS_REQUIRED(damage_mutex_);
 

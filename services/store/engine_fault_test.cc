@@ -268,5 +268,86 @@ TEST_F(EngineFaultTest, P9_DamagedWriteAheadLogIsReportedAndKeptAside) {
   EXPECT_GT(*Append("q", {"after"}), 100u);
 }
 
+class EngineLossTest : public EngineFixture {
+ protected:
+  EngineLossTest() {
+    options_.tail_cache_bytes = 0;  // Every block is read from disk.
+    Open();
+  }
+  std::string Swap(uint64_t first_sequence, const std::string& value) {
+    const std::string key = BlockKey(Register("q", "c")->feed->queue_id(), kDefaultPriority, first_sequence);
+    std::string before = engine_->database().Get(key).value();
+    Batch batch;
+    batch.Put(key, value);
+    EXPECT_TRUE(engine_->database().Write(&batch).ok());
+    return before;
+  }
+  PullCursor Cursor() {
+    const auto start = Register("q", "c");
+    return {engine_->database(), engine_->tail(), engine_->clock(), start->feed, start->checkpoints};
+  }
+};
+
+// P9: records of other lanes come between the damaged tail of a lane and its next block.
+TEST_F(EngineLossTest, P9_DamagedTailIsCountedOnce) {
+  ASSERT_EQ(*Append("q", {"a"}), 1u);
+  ASSERT_EQ(*Append("q", {"b", "b"}), 2u);
+  Swap(2, "damaged");
+  PullCursor cursor = Cursor();
+  const uint64_t queue_id = Register("q", "c")->feed->queue_id();
+  EXPECT_THAT(Texts(Continue(cursor, queue_id)), ElementsAre("a"));
+  ASSERT_TRUE(Append("q", {"urgent"}, 0).ok());
+  ASSERT_TRUE(Append("q", {"c"}).ok());
+  EXPECT_THAT(Texts(Continue(cursor, queue_id)), ElementsAre("urgent", "c"));
+  EXPECT_EQ(View("q").corrupt, 2u);
+}
+
+// A disk may fail to read for once: what can be read later is neither passed over nor marked as lost.
+TEST_F(EngineLossTest, P9_BlockThatCouldNotBeReadForOnceIsServed) {
+  for (const char* text : {"a", "b", "c", "d"}) ASSERT_TRUE(Append("q", {text}).ok());
+  const std::string whole = Swap(2, "not read");
+  PullCursor cursor = Cursor();
+  std::vector<Loss> losses;
+  ASSERT_NE(cursor.Next(&losses).block, nullptr);  // Reads ahead, past the second block.
+  Swap(2, whole);
+  EXPECT_THAT(Texts(Continue(cursor, Register("q", "c")->feed->queue_id())), ElementsAre("b", "c", "d"));
+  EXPECT_THAT(losses, SizeIs(0));
+  EXPECT_EQ(View("q").corrupt, 0u);
+}
+
+TEST_F(EngineLossTest, P9_ReadableBlockIsNotMarkedAsLost) {
+  for (const char* text : {"a", "b", "c"}) ASSERT_TRUE(Append("q", {text}).ok());
+  const auto start = Register("q", "c");
+  engine_->ReportLosses(
+      start->feed->queue_id(),
+      {{.priority = kDefaultPriority, .first_sequence = 2, .records_before = 1, .bytes_before = 1, .record_count = 1}});
+  EXPECT_EQ(View("q").corrupt, 0u);
+  EXPECT_THAT(Texts(Drain("q", "c")), ElementsAre("a", "b", "c"));
+}
+
+// P2: a crash at any point between a repair and the first write after it must not let a number be given out twice.
+TEST_F(EngineFaultTest, P9_NumberingMovesOnThoughTheRepairIsInterrupted) {
+  options_.database.write_buffer_bytes = 8 << 20;
+  for (int64_t cut = 0;; ++cut) {
+    SCOPED_TRACE(cut);
+    options_.data_dir = dir_ / ("cut" + std::to_string(cut));
+    Open();
+    for (int i = 0; i < 20; ++i) ASSERT_TRUE(Append("q", {std::to_string(i) + std::string(3000, 'x')}).ok());
+    engine_.reset();
+    const auto logs = Files(".log");
+    ASSERT_THAT(logs, SizeIs(1));
+    Damage(logs[0], 0.9, 0.95);
+    env_.FailAfter(cut);
+    const bool opened = Engine::Create(options_, metrics_.get()).ok();
+    env_.DropUnsynced(0.5);
+    env_.FailAfter(-1);
+    Open();
+    EXPECT_GT(*Append("q", {"after"}), 20u);
+    engine_.reset();
+    if (opened) break;
+    ASSERT_LT(cut, 1000);
+  }
+}
+
 }  // namespace
 }  // namespace holdfast::store

@@ -81,10 +81,14 @@ absl::Status Engine::CheckWrite(Transaction& tx, const WriteJob& job) {
     if (queue == nullptr) return absl::NotFoundError(fmt::format("there is no queue {}", commit.queue));
     RETURN_IF_ERROR(queue->CheckCommit(commit.consumer, commit.positions));
   }
+  uint64_t put_bytes = 0;
+  uint64_t replaced_bytes = 0;
   for (const PutJob& put : job.puts) {
-    RETURN_IF_ERROR(key_value_->CheckPut(put.key, put.expected_revision, put.lease_id, catalog_->state(),
-                                         put.key.size() + put.value.size()));
+    RETURN_IF_ERROR(key_value_->CheckPut(put.key, put.expected_revision, put.lease_id));
+    put_bytes += put.key.size() + put.value.size();
+    replaced_bytes += key_value_->BytesOf(put.key);
   }
+  RETURN_IF_ERROR(key_value_->CheckRoom(catalog_->state(), put_bytes, replaced_bytes));
   for (const DeleteJob& del : job.deletes) {
     RETURN_IF_ERROR(key_value_->CheckRevision(del.key, del.expected_revision));
   }

@@ -364,5 +364,21 @@ TEST_F(EngineTest, WatchHistoryHasEveryChangeOnceInOrder) {
   EXPECT_FALSE(engine_->watch_hub().Read("a/", before + 4, 1 << 20).behind) << "nothing was missed";
 }
 
+// P12: the quota counts what a key takes, not what was ever written to it.
+TEST_F(EngineTest, P12_OverwritingAKeyIsChargedForItsGrowthOnly) {
+  options_.key_value_bytes_max = 1'000;
+  Restart();
+  ASSERT_TRUE(Put("a", std::string(600, 'x')).ok());
+  EXPECT_TRUE(Put("a", std::string(700, 'y')).ok());
+  EXPECT_TRUE(Put("a", std::string(999, 'z')).ok());
+  EXPECT_EQ(Put("a", std::string(1'000, 'z')).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(Put("b", "").status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(Put("a", "small").ok());
+  WriteJob both;
+  both.puts.push_back({"b", std::string(600, 'x'), std::nullopt, 0});
+  both.puts.push_back({"c", std::string(600, 'x'), std::nullopt, 0});
+  EXPECT_EQ(Write(std::move(both)).status().code(), absl::StatusCode::kResourceExhausted);
+}
+
 }  // namespace
 }  // namespace holdfast::store

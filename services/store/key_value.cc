@@ -28,17 +28,18 @@ absl::Status KeyValue::CheckRevision(std::string_view key, std::optional<uint64_
       fmt::format("key {} has revision {}, not {}; read it again", Printable(key), revision, *expected));
 }
 
-absl::Status KeyValue::CheckPut(std::string_view key, std::optional<uint64_t> expected, uint64_t lease_id,
-                                const StoreState& state, uint64_t bytes) const {
+absl::Status KeyValue::CheckPut(std::string_view key, std::optional<uint64_t> expected, uint64_t lease_id) const {
   RETURN_IF_ERROR(CheckRevision(key, expected));
   if (lease_id != 0 && !leases_->Exists(lease_id)) {
     return absl::NotFoundError(fmt::format("there is no lease {}: it has ended; grant a new one", lease_id));
   }
-  if (state.key_value_bytes + bytes > bytes_max_) {
-    return absl::ResourceExhaustedError(
-        fmt::format("keys and values take {} bytes of the {} allowed; delete some", state.key_value_bytes, bytes_max_));
-  }
   return absl::OkStatus();
+}
+
+absl::Status KeyValue::CheckRoom(const StoreState& state, uint64_t bytes, uint64_t replaced) const {
+  if (bytes <= replaced || state.key_value_bytes + bytes - replaced <= bytes_max_) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      fmt::format("keys and values take {} bytes of the {} allowed; delete some", state.key_value_bytes, bytes_max_));
 }
 
 uint64_t KeyValue::Put(Transaction& tx, StoreState& state, std::string_view key, std::string_view value,

@@ -32,9 +32,13 @@ class KeyValue {
   void Begin() { pending_.clear(); }
 
   // FAILED_PRECONDITION: `expected` is set and is not the key's revision (0 = it must not exist).
-  // NOT_FOUND: the lease has ended. RESOURCE_EXHAUSTED: no room for `bytes` more.
-  absl::Status CheckPut(std::string_view key, std::optional<uint64_t> expected, uint64_t lease_id,
-                        const StoreState& state, uint64_t bytes) const;
+  // NOT_FOUND: the lease has ended.
+  absl::Status CheckPut(std::string_view key, std::optional<uint64_t> expected, uint64_t lease_id) const;
+  // RESOURCE_EXHAUSTED: no room for entries of `bytes`, in place of what they replace, which had `replaced`. What takes
+  // no more than before always has room.
+  absl::Status CheckRoom(const StoreState& state, uint64_t bytes, uint64_t replaced) const;
+  // Bytes of the key's entry now; 0 if there is none or it can't be read.
+  uint64_t BytesOf(std::string_view key) const { return Look(key).value_or(Known{}).bytes; }
   absl::Status CheckRevision(std::string_view key, std::optional<uint64_t> expected) const;
 
   // Each returns the revision of the change; Delete 0 if there was nothing to delete.

@@ -13,8 +13,8 @@ namespace holdfast::store {
 // A write-ahead log whose space is written with zeroes before records come. Syncing a file that grows writes the file
 // system's own records too, which takes about as long again; where the space is there already it is the data alone. The
 // space comes as a whole from LogPool, or is made here in steps. What lies behind the records is zero, which LevelDB's
-// log format reads as "nothing here"; it is cut off when the log is closed. Nothing is promised before Sync(), so nothing
-// is written before it, as far as memory allows. Not thread-safe.
+// log format reads as "nothing here"; it is cut off when the log is closed. Nothing is promised before Sync(), so
+// nothing is written before it, as far as memory allows. Not thread-safe.
 class LogFile final : public leveldb::WritableFile {
  public:
   // `directory`: where the file's name is, to be synced with the first Sync(). `ready_bytes`: of zeroes already there,

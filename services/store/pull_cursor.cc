@@ -41,7 +41,8 @@ PullCursor::Step PullCursor::Next(std::vector<Loss>* losses) {
     Place& place = PlaceIn(lane);
     while (place.next_sequence < lane.end_sequence) {
       bool unavailable = false;
-      const BlockPtr block = Load(lane, place, &unavailable);
+      BlockPtr block = Load(lane, place, &unavailable);
+      if (!unavailable && Misses(block, lane, place)) block = ReadAgain(lane, place, std::move(block), &unavailable);
       if (unavailable) return step;  // The database is being reopened; the queue is published again after that.
       if (Examine(block, lane, snapshot.ttl_seconds, &place, &step, losses)) return step;
       if (++skipped >= kSkippedBlocksMax) {
@@ -53,11 +54,33 @@ PullCursor::Step PullCursor::Next(std::vector<Loss>* losses) {
   return step;
 }
 
+// True if there were records between the place and `block`.
+bool PullCursor::Misses(const BlockPtr& block, const Feed::Lane& lane, const Place& place) {
+  const uint64_t found_before = block != nullptr ? block->header.records_before : lane.total_records;
+  return found_before > place.records_before && (block == nullptr || block->first_sequence > place.next_sequence);
+}
+
+// The disk may have failed to read for once: what is missing is looked for again. Gives `found` if it is really gone.
+BlockPtr PullCursor::ReadAgain(const Feed::Lane& lane, const Place& place, BlockPtr found, bool* unavailable) {
+  const std::string key = BlockKey(feed_->queue_id(), lane.priority, place.next_sequence);
+  auto value = database_.Get(key);
+  *unavailable = absl::IsUnavailable(value.status());
+  const auto header = value.ok() ? OpenBlock(key, *value) : std::nullopt;
+  if (!header) return found;
+  ahead_.clear();
+  auto block = std::make_shared<Block>();
+  block->priority = lane.priority;
+  block->first_sequence = place.next_sequence;
+  block->header = *header;
+  block->value = *std::move(value);
+  return block;
+}
+
 // Moves on past `block` (null: past all that is left of the lane). True if it is to be sent.
 bool PullCursor::Examine(const BlockPtr& block, const Feed::Lane& lane, int32_t ttl_seconds, Place* place, Step* step,
                          std::vector<Loss>* losses) {
-  const uint64_t found_before = block != nullptr ? block->header.records_before : lane.total_records;
-  if (found_before > place->records_before && (block == nullptr || block->first_sequence > place->next_sequence)) {
+  if (Misses(block, lane, *place)) {
+    const uint64_t found_before = block != nullptr ? block->header.records_before : lane.total_records;
     losses->push_back(
         {.priority = lane.priority,
          .first_sequence = place->next_sequence,
@@ -67,6 +90,7 @@ bool PullCursor::Examine(const BlockPtr& block, const Feed::Lane& lane, int32_t 
   }
   if (block == nullptr) {
     place->next_sequence = lane.end_sequence;
+    place->records_before = std::max(place->records_before, lane.total_records);
     return false;
   }
   const uint64_t skip = place->next_sequence > block->first_sequence ? place->next_sequence - block->first_sequence : 0;

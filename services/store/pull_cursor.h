@@ -49,6 +49,8 @@ class PullCursor {
   Place& PlaceIn(const Feed::Lane& lane);
   BlockPtr Load(const Feed::Lane& lane, const Place& place, bool* unavailable);
   void ReadAhead(const Feed::Lane& lane, const Place& place, bool* unavailable);
+  static bool Misses(const BlockPtr& block, const Feed::Lane& lane, const Place& place);
+  BlockPtr ReadAgain(const Feed::Lane& lane, const Place& place, BlockPtr found, bool* unavailable);
   bool Examine(const BlockPtr& block, const Feed::Lane& lane, int32_t ttl_seconds, Place* place, Step* step,
                std::vector<Loss>* losses);
 

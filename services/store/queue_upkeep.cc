@@ -54,7 +54,7 @@ uint64_t Queue::MarkLoss(Transaction& tx, const Loss& loss, int32_t default_ttl_
   if (info != lane.recent.end() && info->hole) return 0;
   if (const auto value = database_->Get(key); value.ok()) {
     const auto header = OpenBlock(key, *value);
-    if (header && header->hole) return 0;
+    if (header && (header->hole || !loss.expired)) return 0;  // Marked already, or readable after all.
   }
   std::string value(kBlockHeaderBytes, '\0');
   SealBlock(key,
