@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "lib/mqtt/packet.h"
 
 namespace boost::asio {
@@ -33,6 +34,12 @@ struct TlsFiles {
 
 // FAILED_PRECONDITION with the file's name if one can't be read or the key is not the certificate's.
 absl::Status CheckTlsFiles(const TlsFiles& files);
+
+// The files, loaded: for many connections of one process, since the CAs alone cost milliseconds and a megabyte each
+// time.
+class TlsContext;
+// As CheckTlsFiles.
+absl::StatusOr<std::shared_ptr<TlsContext>> LoadTlsContext(const TlsFiles& files);
 
 // How far a connection attempt has come.
 enum class Stage : uint8_t { kResolving, kTcp, kTls, kLogin, kConnected };
@@ -72,6 +79,8 @@ class Client {
     std::vector<std::string> addresses;
     bool tls = false;
     TlsFiles tls_files;
+    // Instead of the files; null: they are loaded when the connection is made.
+    std::shared_ptr<TlsContext> tls_context;
 
     std::string client_id;
     std::string user_name;  // empty: none
@@ -91,6 +100,8 @@ class Client {
     std::chrono::milliseconds user_timeout{20'000};
     // Largest packet accepted from the peer.
     size_t packet_bytes_max = 512 << 10;
+    // What a connection reads into at first; grows to packet_bytes_max if the peer sends so much.
+    size_t read_bytes = 64 << 10;
   };
 
   class Handler {

@@ -11,7 +11,6 @@
 namespace holdfast::mqtt {
 namespace {
 
-constexpr size_t kReadBytesMin = 64 << 10;
 constexpr int kTcpKeepAliveIdleSeconds = 30;
 constexpr int kTcpKeepAliveIntervalSeconds = 10;
 constexpr int kTcpKeepAliveProbes = 3;
@@ -64,9 +63,14 @@ bool IsIpAddress(const std::string& text) {
 
 }  // namespace
 
+absl::StatusOr<std::shared_ptr<TlsContext>> LoadTlsContext(const TlsFiles& files) {
+  auto context = std::make_shared<TlsContext>();
+  if (absl::Status status = LoadTls(files, &context->context); !status.ok()) return status;
+  return context;
+}
+
 absl::Status CheckTlsFiles(const TlsFiles& files) {
-  asio::ssl::context context(asio::ssl::context::tls_client);
-  return LoadTls(files, &context);
+  return LoadTlsContext(files).status();
 }
 
 void Client::Connection::Enter(Stage stage) {
@@ -149,12 +153,16 @@ void Client::Connection::OnTcp(const error_code& error) {
 void Client::Connection::StartTls() {
   Enter(Stage::kTls);
   if (done_) return;
-  tls_context_.emplace(asio::ssl::context::tls_client);
-  if (absl::Status status = LoadTls(options_.tls_files, &*tls_context_); !status.ok()) {
-    Finish(CloseReason::kTls, status);
-    return;
+  tls_context_ = options_.tls_context;
+  if (!tls_context_) {
+    auto loaded = LoadTlsContext(options_.tls_files);
+    if (!loaded.ok()) {
+      Finish(CloseReason::kTls, loaded.status());
+      return;
+    }
+    tls_context_ = *std::move(loaded);
   }
-  tls_.emplace(socket_, *tls_context_);
+  tls_.emplace(socket_, tls_context_->context);
   if (!IsIpAddress(options_.host)) SSL_set_tlsext_host_name(tls_->native_handle(), options_.host.c_str());
   error_code error;
   tls_->set_verify_callback(asio::ssl::host_name_verification(options_.host), error);
@@ -188,7 +196,7 @@ void Client::Connection::Login() {
     return;
   }
   SetDeadline(options_.connack_timeout, CloseReason::kSilent, "no CONNACK in time");
-  in_.resize(kReadBytesMin);
+  in_.resize(options_.read_bytes);
   StartWrite();
   Read();
 }

@@ -6,6 +6,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -20,6 +21,11 @@ using asio::ip::tcp;
 using boost::system::error_code;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
+
+class TlsContext {
+ public:
+  asio::ssl::context context{asio::ssl::context::tls_client};
+};
 
 // The operations under way hold it by shared_ptr; the Client detaches from it when it dies.
 class Client::Connection : public std::enable_shared_from_this<Client::Connection> {
@@ -77,7 +83,7 @@ class Client::Connection : public std::enable_shared_from_this<Client::Connectio
 
   tcp::resolver resolver_;
   tcp::socket socket_;
-  std::optional<asio::ssl::context> tls_context_;
+  std::shared_ptr<TlsContext> tls_context_;
   std::optional<asio::ssl::stream<tcp::socket&>> tls_;
   // For the stage under way; afterwards for closing.
   asio::steady_timer deadline_;

@@ -56,11 +56,19 @@ Connectivity::Actions Connectivity::On(const Event& event, absl::Duration now) {
       if (state_ != LinkState::kConnecting) return {};
       login_at_ = now;
       owed_since_.reset();
-      Enter(LinkState::kSyncing, "agreeing with the hub");
+      synced_ = false;
+      EnterConnected();
       return {};
     case Event::kSynced:
-      if (state_ == LinkState::kSyncing) Enter(LinkState::kOnline, "");
+      synced_ = connected();
+      if (state_ == LinkState::kSyncing) EnterConnected();
       return {};
+    case Event::kRenew: {
+      if (!connected()) return {};
+      Actions actions = Connect(now);
+      actions.drop = true;
+      return actions;
+    }
     case Event::kFailed:
       if (state_ != LinkState::kOffline) GoOffline(event.failure, event.reason, now);
       return {};
@@ -109,6 +117,7 @@ Connectivity::Actions Connectivity::OnTick(bool owed, absl::Duration now) {
         return {.probe = true};
       }
       return {};
+    case LinkState::kSyncing:
     case LinkState::kOnline:
       if (owed_since_ && now - *owed_since_ >= options_.ack_timeout) {
         suspect_at_ = now;
@@ -119,7 +128,7 @@ Connectivity::Actions Connectivity::OnTick(bool owed, absl::Duration now) {
       return {};
     case LinkState::kSuspect:
       if (!owed) {
-        Enter(LinkState::kOnline, "");
+        EnterConnected();
       } else if (!pong_ && now - suspect_at_ >= options_.ping_timeout) {
         GoOffline(Failure::kSilent, "the hub stopped answering", now);
         return {.drop = true};
@@ -129,10 +138,13 @@ Connectivity::Actions Connectivity::OnTick(bool owed, absl::Duration now) {
         return {.drop = true};
       }
       return {};
-    case LinkState::kSyncing:
-      return {};
   }
   return {};
+}
+
+// Draining goes on in both.
+void Connectivity::EnterConnected() {
+  synced_ ? Enter(LinkState::kOnline, "") : Enter(LinkState::kSyncing, "agreeing with the hub");
 }
 
 void Connectivity::OnProgress(bool owed, absl::Duration now) {
@@ -141,7 +153,7 @@ void Connectivity::OnProgress(bool owed, absl::Duration now) {
   owed_since_.reset();
   stall_since_.reset();
   if (owed) owed_since_ = stall_since_ = now;
-  if (state_ == LinkState::kSuspect) Enter(LinkState::kOnline, "");
+  if (state_ == LinkState::kSuspect) EnterConnected();
 }
 
 Connectivity::Actions Connectivity::OnProbe(bool ok, absl::Duration now) {

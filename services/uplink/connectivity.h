@@ -57,6 +57,7 @@ class Connectivity {
       kProbeFailed,
       kNetworkChanged,  // the kernel told of a link or an address
       kNewAddress,      // the hub's name has a new address
+      kRenew,           // a new login is at hand: make a new connection now; ignored unless connected
       kStop,            // for good
     };
     Kind kind = kTick;
@@ -97,6 +98,7 @@ class Connectivity {
   Actions OnProbe(bool ok, absl::Duration now);
   Actions OnHint(absl::Duration now);
   void OnProgress(bool owed, absl::Duration now);
+  void EnterConnected();
   Actions Connect(absl::Duration now);
   void GoOffline(Failure failure, std::string reason, absl::Duration now);
   absl::Duration NextWait(Failure failure);
@@ -126,6 +128,8 @@ class Connectivity {
   // The same, over reconnects that were no outage.
   std::optional<absl::Duration> stall_since_;
   bool stalled_ = false;
+  // kSynced came on this connection.
+  bool synced_ = false;
   absl::Duration suspect_at_;
   bool pong_ = false;
 };

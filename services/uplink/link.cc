@@ -141,7 +141,13 @@ Link::~Link() {
 void Link::Start() {
   if (options_.client.host.empty()) return;
   network_.emplace(io_, [this] { Tell({.kind = Connectivity::Event::kNetworkChanged}); });
-  Tell({.kind = Connectivity::Event::kStart});
+  started_ = true;
+  if (login_ || !options_.login_comes_later) Tell({.kind = Connectivity::Event::kStart});
+}
+
+void Link::SetLogin(std::string client_id, std::string user_name, std::string password) {
+  login_ = Login{std::move(client_id), std::move(user_name), std::move(password)};
+  if (started_) Tell({.kind = Connectivity::Event::kStart});
 }
 
 void Link::Stop(std::function<void()> done) {
@@ -277,6 +283,11 @@ void Link::Dial(std::vector<std::string> addresses) {
     std::rotate(addresses.begin(), it, it + 1);
   }
   address_ = HostPort(addresses.front(), options.port);
+  if (login_) {
+    options.client_id = login_->client_id;
+    options.user_name = login_->user_name;
+    options.password = login_->password;
+  }
   options.addresses = std::move(addresses);
   client_ = std::make_unique<mqtt::Client>(io_, std::move(options), static_cast<mqtt::Client::Handler*>(this));
   client_->Start();
@@ -351,6 +362,7 @@ void Link::OnClosed(const mqtt::Closed& closed) {
   if (std::exchange(up_, false)) handler_->OnDown();
   client_.reset();
   if (closed.reason == mqtt::CloseReason::kUnreachable) reachable_.clear();
+  if (closed.reason == mqtt::CloseReason::kRefused && !stopping_) handler_->OnRefused(closed.code);
   if (stopping_) {
     if (stopped_) std::exchange(stopped_, nullptr)();
     return;

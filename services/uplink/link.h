@@ -28,6 +28,8 @@ class Link : private mqtt::Client::Handler {
     std::vector<std::string> dns_servers;
     absl::Duration resolve_timeout = absl::Seconds(5);
     Connectivity::Options connectivity;
+    // Who logs in is not in `client`: the link stays offline until SetLogin.
+    bool login_comes_later = false;
   };
 
   class Handler {
@@ -37,6 +39,8 @@ class Link : private mqtt::Client::Handler {
     // called.
     virtual bool OnUp(mqtt::Client* client) = 0;
     virtual void OnDown() = 0;
+    // CONNACK with that code.
+    virtual void OnRefused(mqtt::ConnackCode code) {}
     // Returns true if that was news: something in flight was acknowledged.
     virtual bool OnPubacks(std::span<const uint16_t> packet_ids) = 0;
     virtual void OnPublish(const mqtt::Publish& publish) = 0;
@@ -57,6 +61,11 @@ class Link : private mqtt::Client::Handler {
   // Says DISCONNECT and stays offline. `done` is called when the connection is closed, within about a second.
   void Stop(std::function<void()> done);
 
+  // For the connections made from now on.
+  void SetLogin(std::string client_id, std::string user_name, std::string password);
+  // Makes a new connection at once, with the login set last. Ignored unless connected.
+  void Renew() { Tell({.kind = Connectivity::Event::kRenew}); }
+
   // What had to be agreed upon after OnUp is. Ignored when the link is down.
   void Synced();
 
@@ -66,6 +75,8 @@ class Link : private mqtt::Client::Handler {
   const Connectivity& connectivity() const { return connectivity_; }
   // "192.0.2.1:1883" in use, or tried last.
   const std::string& address() const { return address_; }
+  // The same without the port; empty before the first login.
+  const std::string& numeric_address() const { return reachable_; }
   uint64_t connects() const { return connects_; }
 
  private:
@@ -99,6 +110,13 @@ class Link : private mqtt::Client::Handler {
   Connectivity connectivity_;
 
   std::unique_ptr<mqtt::Client> client_;
+  struct Login {
+    std::string client_id;
+    std::string user_name;
+    std::string password;
+  };
+  std::optional<Login> login_;
+  bool started_ = false;
   bool up_ = false;
   bool stopping_ = false;
   std::function<void()> stopped_;

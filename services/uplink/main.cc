@@ -17,12 +17,20 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   ASSIGN_OR_RETURN(const auto file, ConfigFile::Load(flags.config));
   ASSIGN_OR_RETURN(const GatewayOptions gateway, ReadGatewayOptions(*file));
   RETURN_IF_ERROR(InitLog("uplink", flags.log_level.empty() ? gateway.log_level : flags.log_level));
-  ASSIGN_OR_RETURN(const UplinkOptions options, ReadUplinkOptions(*file, gateway));
+  ASSIGN_OR_RETURN(UplinkOptions options, ReadUplinkOptions(*file, gateway));
   ASSIGN_OR_RETURN(TopicTemplate topics, TopicTemplate::Create(options.topic_template, options.module_topic_template));
   ASSIGN_OR_RETURN(const auto metrics, Metrics::Create(options.metrics_address));
 
   rpc::Channels store(gateway.run_dir, "store");
-  Uplink uplink(options.uplink, std::move(topics), &store, metrics.get(), *Clock::System());
+  rpc::Channels auth(gateway.run_dir, "auth");
+  Uplink::MakeUpstream make_upstream;
+  if (options.hub) {
+    options.hub->version = HOLDFAST_VERSION;
+    make_upstream = [&](UpstreamHost* host, boost::asio::io_context& io, Link* link) {
+      return std::make_unique<HubUpstream>(*options.hub, &auth, metrics.get(), *Clock::System(), host, io, link);
+    };
+  }
+  Uplink uplink(options.uplink, std::move(topics), &store, metrics.get(), *Clock::System(), make_upstream);
   UplinkService service(&uplink, options.uplink.upstream);
   ASSIGN_OR_RETURN(
       const auto server,
@@ -32,8 +40,8 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   server->SetServing(true);
   uplink.Start();
   spdlog::info("uplink started upstream={} client_id={} socket={}",
-               options.uplink.upstream.empty() ? "none" : options.uplink.upstream, options.uplink.link.client.client_id,
-               server->socket_path());
+               options.uplink.upstream.empty() ? "none" : options.uplink.upstream,
+               options.hub ? "$edgeHub" : options.uplink.link.client.client_id, server->socket_path());
 
   const int signal = stop_signal.Wait();
   spdlog::info("stopping signal={}", signal);

@@ -127,6 +127,7 @@ void Uplink::Start() {
   Post([this] {
     Publish();
     SetTimer();
+    upstream_->Start();
     link_.Start();
   });
   if (!options_.link.client.host.empty()) feed_.Start();
@@ -150,6 +151,7 @@ void Uplink::Stop() {
   const auto closed = std::make_shared<absl::Notification>();
   Post([this, closed] {
     loop_->timer.cancel();
+    upstream_->Close();
     link_.Stop([closed] { closed->Notify(); });
   });
   if (!closed->WaitForNotificationWithTimeout(kStopLink)) spdlog::warn("the link did not close in time");
@@ -260,7 +262,6 @@ void Uplink::OnGoodAddress(const std::string& host_and_address) {
 
 void Uplink::OnState() {
   const Connectivity& c = link_.connectivity();
-  bool stalled_changed = false;
   {
     absl::MutexLock lock(&status_mutex_);
     if (status_.state != c.state()) {
@@ -270,13 +271,32 @@ void Uplink::OnState() {
           .Increment();
       status_.since = clock_.WallNow();
     }
-    stalled_changed = status_.stalled != c.stalled();
     ++status_.version;
   }
   upstream_->OnLinkState(c.state());
+  report_ = upstream_->Report();
   Publish();
-  if (stalled_changed && on_stalled_) on_stalled_(c.stalled());
+  TellStalled();
   if (c.state() == LinkState::kOnline) Pump();  // it was suspect, and nothing was sent
+}
+
+void Uplink::Changed() {
+  report_ = upstream_->Report();
+  {
+    absl::MutexLock lock(&status_mutex_);
+    ++status_.version;
+  }
+  Publish();
+}
+
+void Uplink::TellStalled() {
+  const bool stalled = link_.connectivity().stalled() || report_.stalled;
+  if (std::exchange(told_stalled_, stalled) == stalled) return;
+  {
+    absl::MutexLock lock(&status_mutex_);
+    ++status_.version;
+  }
+  if (on_stalled_) on_stalled_(stalled);
 }
 
 // Copies what others may read, and sets the gauges.
@@ -287,7 +307,7 @@ void Uplink::Publish() {
   status_.state = c.state();
   status_.address = link_.address();
   status_.connects = link_.connects();
-  status_.stalled = c.stalled();
+  status_.stalled = c.stalled() || report_.stalled;
   status_.next_attempt = c.state() == LinkState::kOffline && !options_.link.client.host.empty()
                              ? clock_.WallNow() + (c.next_attempt() - clock_.SinceBoot())
                              : absl::InfinitePast();
@@ -299,9 +319,10 @@ void Uplink::Publish() {
         static_cast<double>(delivered_ - delivered_history_.front()) / static_cast<double>(delivered_history_.size());
   }
   idle_ = draining_ && upstream_->idle();
-  status_.upstream = upstream_->Report();
+  status_.upstream = report_;
+  if (!report_.waits_for.empty() && c.state() == LinkState::kOffline) status_.reason = report_.waits_for;
   counters_->state.Set(static_cast<double>(c.state()));
-  counters_->stalled.Set(c.stalled() ? 1 : 0);
+  counters_->stalled.Set(status_.stalled ? 1 : 0);
   counters_->in_flight.Set(window_.in_flight());
 }
 
@@ -317,7 +338,10 @@ void Uplink::Every() {
   delivered_history_.push_back(delivered_);
   if (delivered_history_.size() > kRateSeconds) delivered_history_.pop_front();
   MaybeCommit();
+  upstream_->Every();
+  report_ = upstream_->Report();
   Publish();
+  TellStalled();
   SetTimer();
 }
 

@@ -85,6 +85,7 @@ class Uplink final : private Link::Handler, private UpstreamHost {
   // Link::Handler, on the loop's thread.
   bool OnUp(mqtt::Client* client) override;
   void OnDown() override;
+  void OnRefused(mqtt::ConnackCode code) override { upstream_->OnLinkRefused(code); }
   bool OnPubacks(std::span<const uint16_t> packet_ids) override;
   void OnPublish(const mqtt::Publish& publish) override;
   void OnWritten() override;
@@ -97,6 +98,7 @@ class Uplink final : private Link::Handler, private UpstreamHost {
   void Delivered(size_t messages) override;
   void Sent(const Window::Filled& filled) override;
   void SetAside(Window::DeadLetters letters) override;
+  void Changed() override;
 
   StoreFeed::Callbacks FeedCallbacks();
   void TakeBlocks();
@@ -104,6 +106,7 @@ class Uplink final : private Link::Handler, private UpstreamHost {
   void Pump();
   void MaybeCommit();
   void Every();
+  void TellStalled();
   void Publish();
   void WatchLag();
   void SetTimer();
@@ -124,6 +127,8 @@ class Uplink final : private Link::Handler, private UpstreamHost {
   const std::unique_ptr<Upstream> upstream_;
   bool draining_ = false;  // stopping: nothing new is sent
   bool commit_active_ = false;
+  UpstreamReport report_;  // a second old at most
+  bool told_stalled_ = false;
   absl::Time commit_ended_ = absl::InfinitePast();
   uint64_t delivered_ = 0;
   // delivered_ at the ends of the last seconds.

@@ -79,13 +79,15 @@ absl::StatusOr<UpstreamUrl> ParseUpstreamUrl(std::string_view url) {
   UpstreamUrl result;
   if (url.empty()) return result;
   const auto bad = [url] {
-    return absl::InvalidArgumentError(
-        fmt::format("[uplink] upstream \"{}\": write mqtt://HOST[:PORT] or mqtts://HOST[:PORT]", url));
+    return absl::InvalidArgumentError(fmt::format(
+        "[uplink] upstream \"{}\": write iothub://HOST[:PORT], mqtts://HOST[:PORT] or mqtt://HOST[:PORT]", url));
   };
   std::string_view rest = url;
-  result.tls = rest.starts_with("mqtts://");
-  if (!result.tls && !rest.starts_with("mqtt://")) return bad();
-  rest.remove_prefix(result.tls ? 8 : 7);
+  const std::string_view scheme = rest.substr(0, rest.find("://"));
+  result.is_hub = scheme == "iothub";
+  result.tls = result.is_hub || scheme == "mqtts";
+  if ((!result.tls && scheme != "mqtt") || scheme.size() == rest.size()) return bad();
+  rest.remove_prefix(scheme.size() + 3);
   if (rest.ends_with('/')) rest.remove_suffix(1);
   result.port = result.tls ? kTlsPort : kPort;
   size_t colon = rest.rfind(':');
@@ -108,12 +110,84 @@ absl::StatusOr<UpstreamUrl> ParseUpstreamUrl(std::string_view url) {
   return result;
 }
 
+namespace {
+
+// Keys of kind iothub alone.
+struct HubKeys {
+  std::string rest_url;
+  std::string scope_api = "nested";
+  int64_t page_size = 10;
+  int64_t connections_max = 1000;
+  int64_t connects_per_second = 50;
+  int64_t identity_inflight_max = 256;
+  int64_t message_refusals_max = 10;
+};
+
+void ReadHubKeys(ConfigSection* s, HubKeys* keys, HubUpstream::Options* hub) {
+  s->Read("hub_rest_url", &keys->rest_url);
+  s->Read("gateway_device_id", &hub->device_id);
+  s->Read("scope_api", &keys->scope_api);
+  s->Read("scope_page_size", &keys->page_size, 1, 1000);
+  s->Read("scope_refresh_interval", &hub->sync.refresh_interval, absl::Seconds(1), absl::Hours(24 * 7));
+  s->Read("rest_timeout", &hub->sync.rest.call_timeout, absl::Seconds(1), absl::Minutes(10));
+  s->Read("token_lifetime", &hub->token_lifetime, absl::Minutes(1), absl::Hours(24));
+  s->Read("upstream_connections_max", &keys->connections_max, 2, 100'000);
+  s->Read("upstream_connects_per_second", &keys->connects_per_second, 1, 10'000);
+  s->Read("upstream_idle_timeout", &hub->plan.idle_timeout, absl::Seconds(1), absl::Hours(24));
+  s->Read("identity_inflight_max", &keys->identity_inflight_max, 1, 32'768);
+  s->Read("message_refusals_max", &keys->message_refusals_max, 3, 1'000'000);
+}
+
+// What kind iothub takes from the keys of both kinds, and its own.
+absl::Status FinishHub(const HubKeys& keys, const UpstreamUrl& url, const GatewayOptions& gateway,
+                       const UplinkOptions& common, HubUpstream::Options* hub) {
+  const mqtt::Client::Options& client = common.uplink.link.client;
+  hub->client = client;
+  hub->connectivity = common.uplink.link.connectivity;
+  hub->hub_hostname = gateway.hub_hostname;
+  hub->plan.connections_max = static_cast<uint32_t>(keys.connections_max - 1);  // one is the link's
+  hub->plan.connects_per_second = static_cast<double>(keys.connects_per_second);
+  hub->plan.backoff_min = hub->connectivity.backoff_min;
+  hub->plan.backoff_max = hub->connectivity.backoff_max;
+  hub->pace.window_max = static_cast<uint32_t>(keys.identity_inflight_max);
+  hub->message_refusals_max = static_cast<int>(keys.message_refusals_max);
+  if (keys.scope_api != "nested" && keys.scope_api != "flat") {
+    return absl::InvalidArgumentError("[uplink] scope_api must be \"nested\" or \"flat\"");
+  }
+  hub->sync.api = keys.scope_api == "flat" ? ScopeApi::kFlat : ScopeApi::kNested;
+  hub->sync.page_size = static_cast<uint32_t>(keys.page_size);
+  RestClient::Options& rest = hub->sync.rest;
+  const std::string host = url.host.find(':') == std::string::npos ? url.host : "[" + url.host + "]";
+  rest.url = keys.rest_url.empty() ? fmt::format("https://{}:443", host) : keys.rest_url;
+  RETURN_IF_ERROR(RestClient::CheckUrl(rest.url));
+  rest.ca_file = client.tls_files.ca_file;
+  rest.cert_file = client.tls_files.cert_file;
+  rest.key_file = client.tls_files.key_file;
+  rest.dns_servers = common.uplink.link.dns_servers;
+  rest.resolve_timeout = common.uplink.link.resolve_timeout;
+  rest.connect_timeout = absl::FromChrono(client.connect_timeout);
+  if (!client.user_name.empty()) {
+    return absl::InvalidArgumentError(
+        "[uplink] username and password_file are for kind mqtt; at an iothub the gateway logs in with a token that "
+        "auth "
+        "signs, or with client_cert_file and gateway_device_id");
+  }
+  if (client.tls_files.cert_file.empty() != hub->device_id.empty()) {
+    return absl::InvalidArgumentError("[uplink] client_cert_file and gateway_device_id belong together");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<UplinkOptions> ReadUplinkOptions(const ConfigFile& file, const GatewayOptions& gateway) {
   UplinkOptions out;
   mqtt::Client::Options& client = out.uplink.link.client;
   client.client_id = "holdfast-" + gateway.hostname;
   std::string password_file;
   Numbers numbers;
+  HubKeys hub_keys;
+  HubUpstream::Options hub;
   ConfigSection s = file.Section("uplink");
   s.Read("upstream", &out.uplink.upstream);
   s.Read("ca_file", &client.tls_files.ca_file);
@@ -128,6 +202,7 @@ absl::StatusOr<UplinkOptions> ReadUplinkOptions(const ConfigFile& file, const Ga
   s.Read("dns_servers", &out.uplink.link.dns_servers);
   s.Read("metrics_address", &out.metrics_address);
   ReadNumbers(&s, &numbers, &out);
+  ReadHubKeys(&s, &hub_keys, &hub);
   RETURN_IF_ERROR(s.Finish());
   Apply(numbers, &out.uplink);
 
@@ -145,6 +220,16 @@ absl::StatusOr<UplinkOptions> ReadUplinkOptions(const ConfigFile& file, const Ga
   }
   if (url.tls) RETURN_IF_ERROR(mqtt::CheckTlsFiles(client.tls_files));
   RETURN_IF_ERROR(CheckDnsServers(out.uplink.link.dns_servers));
+  if (url.is_hub) {
+    RETURN_IF_ERROR(FinishHub(hub_keys, url, gateway, out, &hub));
+    // The hub keeps what it has for an identity, as it does for devices (IoT Hub contract: CONNECT).
+    client.clean_session = hub.client.clean_session = false;
+    out.uplink.link.login_comes_later = true;
+    out.uplink.spread = Window::Spread::kByIdentity;
+    out.topic_template = kDeviceTopic;
+    out.module_topic_template = kModuleTopic;
+    out.hub = std::move(hub);
+  }
   return out;
 }
 

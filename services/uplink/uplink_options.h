@@ -1,10 +1,12 @@
 // The section [uplink] of holdfast.toml; README.md has the table.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "lib/config/config.h"
+#include "services/uplink/hub_upstream.h"
 #include "services/uplink/uplink.h"
 
 namespace holdfast::uplink {
@@ -15,10 +17,13 @@ struct UplinkOptions {
   std::string module_topic_template = std::string(kModuleTopic);
   // "" = no Prometheus endpoint.
   std::string metrics_address;
+  // Of kind iothub; its version is the caller's to set.
+  std::optional<HubUpstream::Options> hub;
 };
 
-// "mqtt://host[:1883]" or "mqtts://host[:8883]"; "" = none. IPv6 addresses in brackets.
+// "mqtt://host[:1883]", "mqtts://host[:8883]" or "iothub://host[:8883]"; "" = none. IPv6 addresses in brackets.
 struct UpstreamUrl {
+  bool is_hub = false;
   std::string host;
   uint16_t port = 0;
   bool tls = false;

@@ -56,7 +56,27 @@ TEST_F(UplinkOptionsTest, WhatIsWrongIsSaid) {
   EXPECT_THAT(Error("backoff_min = 30\nbackoff_max = 10"), testing::HasSubstr("backoff_max"));
 }
 
+TEST_F(UplinkOptionsTest, IotHub) {
+  const auto options = Read("upstream = \"iothub://hub.example\"\nupstream_connections_max = 5");
+  ASSERT_TRUE(options.ok()) << options.status();
+  ASSERT_TRUE(options->hub);
+  EXPECT_EQ(options->hub->client.port, 8883);
+  EXPECT_TRUE(options->hub->client.tls);
+  EXPECT_EQ(options->hub->sync.rest.url, "https://hub.example:443");
+  EXPECT_EQ(options->hub->plan.connections_max, 4u) << "one is the link's";
+  EXPECT_EQ(options->uplink.spread, Window::Spread::kByIdentity);
+  const std::string hub = "upstream = \"iothub://h\"\n";
+  EXPECT_THAT(Error(hub + "scope_api = \"x\""), testing::HasSubstr("scope_api"));
+  EXPECT_THAT(Error(hub + "hub_rest_url = \"ftp://x\""), testing::HasSubstr("hub_rest_url"));
+  EXPECT_THAT(Error(hub + "hub_rest_url = \"https://x/path\""), testing::HasSubstr("hub_rest_url"));
+  EXPECT_THAT(Error(hub + "username = \"u\""), testing::HasSubstr("kind mqtt"));
+  EXPECT_THAT(Error(hub + "gateway_device_id = \"e\""), testing::HasSubstr("client_cert_file"));
+  EXPECT_THAT(Error(hub + "token_lifetime = 5"), testing::HasSubstr("token_lifetime"));
+}
+
 TEST(ParseUpstreamUrl, Forms) {
+  EXPECT_TRUE(ParseUpstreamUrl("iothub://hub")->is_hub);
+  EXPECT_FALSE(ParseUpstreamUrl("mqtts://hub")->is_hub);
   EXPECT_EQ(ParseUpstreamUrl("mqtt://hub")->port, 1883);
   EXPECT_EQ(ParseUpstreamUrl("mqtts://hub/")->port, 8883);
   EXPECT_TRUE(ParseUpstreamUrl("mqtts://hub")->tls);

@@ -28,6 +28,29 @@ void SetDuration(absl::Duration d, google::protobuf::Duration* out) {
   out->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
 }
 
+void Fill(const IdentityTrouble& trouble, v1::IdentityTrouble* out) {
+  const size_t slash = trouble.identity.find('/');
+  out->set_device_id(trouble.identity.substr(0, slash));
+  if (slash != std::string::npos) out->set_module_id(trouble.identity.substr(slash + 1));
+  out->set_reason(trouble.reason);
+  SetTimestamp(trouble.since, out->mutable_since());
+  out->set_messages(trouble.messages);
+  out->set_holds_line(trouble.holds_line);
+}
+
+void Fill(const ScopeSync::Status& sync, v1::ScopeSync* out) {
+  if (sync.last_sync != absl::InfinitePast()) {
+    SetTimestamp(sync.last_sync, out->mutable_last_sync());
+    SetDuration(sync.last_sync_took, out->mutable_took());
+  }
+  out->set_last_error(sync.last_error);
+  out->set_syncing(sync.syncing);
+  out->set_added(sync.counts.added);
+  out->set_changed(sync.counts.changed);
+  out->set_removed(sync.counts.removed);
+  out->set_identities(sync.counts.known());
+}
+
 // True if counters moved, or the state did.
 bool Differs(const v1::GetUplinkStatusResponse& a, const v1::GetUplinkStatusResponse& b) {
   return a.SerializeAsString() != b.SerializeAsString();
@@ -35,7 +58,7 @@ bool Differs(const v1::GetUplinkStatusResponse& a, const v1::GetUplinkStatusResp
 
 }  // namespace
 
-void UplinkService::Fill(v1::GetUplinkStatusResponse* response, uint64_t* version) const {
+void UplinkService::FillStatus(v1::GetUplinkStatusResponse* response, uint64_t* version) const {
   const Lag::Value lag = uplink_->lag().Get(kLagMaxAge);
   const Uplink::Status status = uplink_->GetStatus();
   *version = status.version;
@@ -53,12 +76,16 @@ void UplinkService::Fill(v1::GetUplinkStatusResponse* response, uint64_t* versio
   response->set_delivered_per_second(status.delivered_per_second);
   if (status.next_attempt != absl::InfinitePast()) SetTimestamp(status.next_attempt, response->mutable_next_attempt());
   response->set_stalled(status.stalled);
+  response->set_connections(status.upstream.connections);
+  response->set_troubles_total(status.upstream.troubles_total);
+  for (const IdentityTrouble& trouble : status.upstream.troubles) Fill(trouble, response->add_troubles());
+  if (status.upstream.sync) Fill(*status.upstream.sync, response->mutable_scope());
 }
 
 grpc::Status UplinkService::GetUplinkStatus(grpc::ServerContext*, const v1::GetUplinkStatusRequest*,
                                             v1::GetUplinkStatusResponse* response) {
   uint64_t version = 0;
-  Fill(response, &version);
+  FillStatus(response, &version);
   return grpc::Status::OK;
 }
 
@@ -80,7 +107,7 @@ grpc::Status UplinkService::WatchUplinkStatus(grpc::ServerContext* context, cons
     if (state_changed || left <= absl::ZeroDuration()) {
       v1::GetUplinkStatusResponse response;
       uint64_t version = 0;
-      Fill(&response, &version);
+      FillStatus(&response, &version);
       if (sent_at == absl::InfinitePast() || Differs(response, last)) {
         if (!writer->Write(response)) break;
         last = response;

@@ -20,7 +20,7 @@ class UplinkService final : public holdfast::uplink::v1::UplinkStatus::Service {
   void Stop() { stopping_ = true; }
 
  private:
-  void Fill(v1::GetUplinkStatusResponse* response, uint64_t* version) const;
+  void FillStatus(v1::GetUplinkStatusResponse* response, uint64_t* version) const;
 
   Uplink* const uplink_;
   const std::string upstream_;

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "lib/mqtt/client.h"
 #include "services/uplink/connectivity.h"
+#include "services/uplink/scope_sync.h"
 #include "services/uplink/window.h"
 
 namespace holdfast::uplink {
@@ -31,6 +32,11 @@ struct UpstreamReport {
   uint32_t troubles_total = 0;
   // The first few.
   std::vector<IdentityTrouble> troubles;
+  // The window is full, and nothing moves.
+  bool stalled = false;
+  // While the link is not started: what it waits for.
+  std::string waits_for;
+  std::optional<ScopeSync::Status> sync;
 };
 
 // What an upstream may ask of Uplink. On the loop's thread.
@@ -42,6 +48,8 @@ class UpstreamHost {
   virtual void Delivered(size_t messages) = 0;
   virtual void Sent(const Window::Filled& filled) = 0;
   virtual void SetAside(Window::DeadLetters letters) = 0;
+  // Something in Report() that should be told at once; else it is looked at once a second.
+  virtual void Changed() = 0;
 };
 
 // How messages get from the window to the hub, once the link is there: the part in which kinds of hub differ. All on
@@ -50,10 +58,13 @@ class Upstream {
  public:
   virtual ~Upstream() = default;
 
+  virtual void Start() {}
   // The link is logged in, with a client that lives until OnLinkDown returns. True if nothing needs to be agreed upon
   // first (the link is Online, not Syncing).
   virtual bool OnLinkUp(mqtt::Client* client) = 0;
   virtual void OnLinkDown() = 0;
+  // The hub refused the link's login.
+  virtual void OnLinkRefused(mqtt::ConnackCode code) {}
   // The link's state changed.
   virtual void OnLinkState(LinkState state) {}
   // On the link's connection. Returns how many were in flight.
@@ -67,8 +78,12 @@ class Upstream {
   // Nothing is in flight on any connection that is up.
   virtual bool idle() const = 0;
 
-  // Sends nothing more, closes its own connections (not the link's).
+  // Sends nothing more.
   virtual void Stop() {}
+  // Says good-bye on its own connections (not the link's).
+  virtual void Close() {}
+  // Once a second.
+  virtual void Every() {}
   virtual UpstreamReport Report() const = 0;
 };
 

@@ -139,6 +139,7 @@ class Window {
   const std::string& name(LaneId lane) const { return lanes_[lane].name; }
   uint32_t in_flight(LaneId lane) const { return lanes_[lane].in_flight; }
   uint64_t waiting(LaneId lane) const { return lanes_[lane].end - lanes_[lane].sent; }
+  uint64_t unacknowledged(LaneId lane) const { return lanes_[lane].end - lanes_[lane].begin; }
   bool empty(LaneId lane) const { return lanes_[lane].begin == lanes_[lane].end; }
   // Counts what left the lane, in order. The number of the next message to be sent.
   uint64_t lane_done(LaneId lane) const { return lanes_[lane].begin; }

@@ -188,6 +188,18 @@ absl::StatusOr<store::v1::Queue> Gateway::UpstreamQueue() const {
   return queues->queues(0);
 }
 
+uint64_t Gateway::QueueRecords(const std::string& name) const {
+  store::v1::ListQueuesRequest request;
+  request.set_prefix(name);
+  const auto queues = client_.Call<store::v1::Queues, store::v1::ListQueuesResponse>(
+      "store", &store::v1::Queues::Stub::ListQueues, request);
+  if (!queues.ok()) return 0;
+  for (const store::v1::Queue& queue : queues->queues()) {
+    if (queue.name() == name) return queue.records();
+  }
+  return 0;
+}
+
 bool Gateway::WaitUntilDrained(absl::Duration timeout) const {
   return WaitFor(timeout, [this] {
     const auto queue = UpstreamQueue();

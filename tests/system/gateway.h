@@ -81,6 +81,8 @@ class Gateway {
   absl::StatusOr<store::v1::GetStoreStatusResponse> StoreStatus() const;
   // The one queue that messages for the hub lie in.
   absl::StatusOr<store::v1::Queue> UpstreamQueue() const;
+  // Records in a queue; 0 if there is none of that name.
+  uint64_t QueueRecords(const std::string& name) const;
   // True once the uplink has nothing left to deliver.
   bool WaitUntilDrained(absl::Duration timeout) const;
   bool WaitForLink(uplink::v1::LinkState state, absl::Duration timeout) const;

@@ -20,7 +20,12 @@ uint16_t PacketId(uint64_t sequence) {
 }  // namespace
 
 Publisher::Publisher(Options options)
-    : options_(std::move(options)), count_(options_.count), started_(absl::Now()), thread_([this] { Run(); }) {}
+    : options_(std::move(options)),
+      device_(options_.device.substr(0, options_.device.find('/'))),
+      module_(options_.device == device_ ? "" : options_.device.substr(device_.size() + 1)),
+      count_(options_.count),
+      started_(absl::Now()),
+      thread_([this] { Run(); }) {}
 
 Publisher::~Publisher() {
   stop_ = true;
@@ -61,7 +66,7 @@ bool Publisher::Login() {
   stream_ = MqttStream::Connect(options_.port);
   if (!stream_.open()) return false;
   const std::string user = fmt::format("{}/{}/?api-version=2021-04-12", options_.hub_hostname, options_.device);
-  const std::string password = SasToken(options_.hub_hostname, options_.device, options_.key);
+  const std::string password = SasToken(options_.hub_hostname, device_, options_.key, 3600, module_);
   mqtt::Connect connect;
   connect.client_id = options_.device;
   connect.clean_session = false;
@@ -81,7 +86,8 @@ bool Publisher::Login() {
 }
 
 void Publisher::AppendMessage(uint64_t sequence, bool dup, std::string* out) const {
-  const std::string topic = fmt::format("devices/{}/messages/events/{}", options_.device, options_.bag);
+  const std::string topic = fmt::format("devices/{}/{}messages/events/{}", device_,
+                                        module_.empty() ? "" : fmt::format("modules/{}/", module_), options_.bag);
   const std::string payload = MakePayload(options_.device, sequence, options_.payload_bytes);
   mqtt::Publish publish;
   publish.topic = topic;

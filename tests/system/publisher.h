@@ -19,7 +19,7 @@ class Publisher {
  public:
   struct Options {
     int port = 0;
-    std::string device;
+    std::string device;  // or "device/module"
     std::string key;
     std::string hub_hostname;
     uint64_t count = UINT64_MAX;  // messages to send, then it stays connected
@@ -61,6 +61,8 @@ class Publisher {
   bool MaySend() const;
 
   const Options options_;
+  const std::string device_;
+  const std::string module_;
   std::atomic<uint64_t> count_;
   std::atomic<bool> stop_ = false;
   std::atomic<bool> finish_ = false;

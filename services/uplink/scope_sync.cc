@@ -1,0 +1,325 @@
+#include "services/uplink/scope_sync.h"
+
+#include <fmt/format.h>
+#include <openssl/crypto.h>
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/time/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/status.h"
+#include "services/uplink/hub_login.h"
+#include "services/uplink/sync_stream.h"
+#include "services/uplink/wanted_streams.h"
+
+namespace holdfast::uplink {
+namespace {
+
+using pb = auth::v1::SyncIdentitiesRequest;
+
+// Of a call, besides the first attempt (IoT Hub contract: device scope).
+constexpr int kRetriesMax = 2;
+constexpr absl::Duration kRetryWaitMax = absl::Seconds(10);
+// A hub that asks for more patience than this gets it by the next snapshot.
+constexpr absl::Duration kRetryAfterMax = absl::Minutes(1);
+constexpr size_t kSinglesMax = 1000;
+constexpr absl::Duration kDeltaTimeout = absl::Seconds(30);
+// Pages come one by one, each with its retries: the call to auth stays open for all of them.
+constexpr absl::Duration kSnapshotTimeout = absl::Hours(1);
+
+bool IsWorthRetry(int code) {
+  return code == 408 || code == 429 || code >= 500;
+}
+
+absl::Status HttpError(const ScopeCall& call, int code) {
+  const std::string path = call.path.substr(0, call.path.find('?'));
+  const std::string text = fmt::format("the hub answered {} to {}", code, path);
+  if (code == 401 || code == 403) return absl::PermissionDeniedError(text);
+  if (code == 404 || code == 405) return absl::NotFoundError(text);
+  return IsWorthRetry(code) ? absl::UnavailableError(text) : absl::FailedPreconditionError(text);
+}
+
+ScopeSync::Counts ToCounts(const auth::v1::SyncIdentitiesResponse& r) {
+  return {r.added(), r.changed(), r.removed(), r.unchanged()};
+}
+
+// Keys are in it.
+void Wipe(std::string* body) {
+  OPENSSL_cleanse(body->data(), body->size());
+}
+
+}  // namespace
+
+ScopeSync::ScopeSync(rpc::Channels* auth, Options options, Callbacks callbacks)
+    : auth_(auth),
+      options_(std::move(options)),
+      callbacks_(std::move(callbacks)),
+      rest_(options_.rest),
+      backoff_(options_.backoff_min, options_.backoff_max),
+      api_(options_.api),
+      wanted_(std::make_unique<WantedStreams>(auth, [this](iothub::Identity identity, auto channel) {
+        Want({std::move(identity), std::move(channel)});
+      })) {}
+
+ScopeSync::~ScopeSync() {
+  Stop();
+}
+
+void ScopeSync::Start() {
+  wanted_->Start();
+  thread_ = std::thread([this] { Run(); });
+}
+
+void ScopeSync::BeginStop() {
+  absl::MutexLock lock(&mutex_);
+  stopping_ = true;
+  rest_.Cancel();
+}
+
+void ScopeSync::Stop() {
+  BeginStop();
+  wanted_->Stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+void ScopeSync::SetGateway(const std::string& device_id, const std::string& authorization) {
+  absl::MutexLock lock(&mutex_);
+  gateway_ = device_id;
+  authorization_ = authorization;
+}
+
+void ScopeSync::SetOnline(bool online, bool snapshot) {
+  wanted_->SetOnline(online);
+  absl::MutexLock lock(&mutex_);
+  if (online && snapshot) due_ = absl::InfinitePast();
+  if (online == online_ || stopping_) return;
+  online_ = online;
+  if (online) {
+    rest_.Allow();
+  } else {
+    rest_.Cancel();
+  }
+}
+
+void ScopeSync::Request(Done done) {
+  absl::MutexLock lock(&mutex_);
+  requests_.push_back(std::move(done));
+}
+
+void ScopeSync::Refresh(const std::vector<iothub::Identity>& identities) {
+  for (const iothub::Identity& identity : identities) Want({identity, nullptr});
+}
+
+void ScopeSync::Want(Single single) {
+  absl::MutexLock lock(&mutex_);
+  const auto same = [&single](const Single& s) { return s.identity == single.identity && s.channel == single.channel; };
+  if (singles_.size() >= kSinglesMax || std::ranges::any_of(singles_, same)) return;
+  singles_.push_back(std::move(single));
+}
+
+ScopeSync::Status ScopeSync::status() const {
+  absl::MutexLock lock(&mutex_);
+  return status_;
+}
+
+ScopeOptions ScopeSync::Scope() const {
+  absl::MutexLock lock(&mutex_);
+  return {gateway_, api_, options_.page_size};
+}
+
+bool ScopeSync::HasWork() const {
+  return stopping_ || (online_ && !gateway_.empty() && (!requests_.empty() || !singles_.empty()));
+}
+
+void ScopeSync::Run() {
+  for (;;) {
+    bool snapshot = false;
+    {
+      absl::MutexLock lock(&mutex_);
+      // Woken by work; by time, looked at every second.
+      mutex_.AwaitWithTimeout(absl::Condition(this, &ScopeSync::HasWork),
+                              std::clamp(due_ - absl::Now(), absl::Milliseconds(10), absl::Seconds(1)));
+      if (stopping_) break;
+      if (!online_ || gateway_.empty()) continue;
+      snapshot = absl::Now() >= due_ || !requests_.empty();
+    }
+    if (snapshot) RunSnapshot();
+    AnswerSingles(nullptr);
+  }
+  absl::MutexLock lock(&mutex_);
+  for (const Done& done : requests_) done(absl::UnavailableError("uplink is stopping"));
+  requests_.clear();
+}
+
+void ScopeSync::RunSnapshot() {
+  std::vector<Done> requests;
+  {
+    absl::MutexLock lock(&mutex_);
+    requests.swap(requests_);
+    status_.syncing = true;
+  }
+  const absl::Time began = absl::Now();
+  StringMap<std::string> parents;
+  const auto counts = Snapshot(&parents);
+  const absl::Duration took = absl::Now() - began;
+  {
+    absl::MutexLock lock(&mutex_);
+    status_.syncing = false;
+    if (counts.ok()) {
+      backoff_.Reset();
+      due_ = absl::Now() + options_.refresh_interval;
+      ++status_.snapshots;
+      status_.last_sync = absl::Now();
+      status_.last_sync_took = took;
+      status_.counts = *counts;
+      status_.last_error.clear();
+    } else {
+      due_ = absl::Now() + std::min(options_.backoff_min + backoff_.Next(), options_.refresh_interval);
+      ++status_.failures;
+      status_.last_error = std::string(counts.status().message());
+    }
+  }
+  if (counts.ok()) {
+    parents_ = parents;
+    spdlog::info("scope synced identities={} added={} changed={} removed={} took={}", counts->known(), counts->added,
+                 counts->changed, counts->removed, absl::FormatDuration(absl::Trunc(took, absl::Milliseconds(1))));
+  } else {
+    spdlog::warn("the scope was not synced; what is known stays in force reason=\"{}\"", Text(counts.status()));
+  }
+  callbacks_.on_snapshot(counts.status(), std::move(parents));
+  for (const Done& done : requests) done(counts);
+}
+
+absl::StatusOr<ScopeSync::Counts> ScopeSync::Snapshot(StringMap<std::string>* parents) {
+  ASSIGN_OR_RETURN(auto stream, SyncStream::Begin(auth_->Pick(), pb::Begin::KIND_SNAPSHOT, kSnapshotTimeout));
+  gone_meanwhile_.clear();
+  ScopeWalk walk(Scope());
+  RETURN_IF_ERROR(WalkPages(&walk, stream.get()));
+  ASSIGN_OR_RETURN(const auto response, stream->Finish());
+  *parents = walk.TakeParents();
+  if (walk.api() != api_) {
+    spdlog::info("the hub knows the flat device scope API only");
+    api_ = walk.api();
+  }
+  // An early page of the snapshot may have held whom the hub has called gone since.
+  for (Single& single : std::exchange(gone_meanwhile_, {})) Want(std::move(single));
+  return ToCounts(response);
+}
+
+absl::Status ScopeSync::WalkPages(ScopeWalk* walk, SyncStream* stream) {
+  while (const auto call = walk->Next()) {
+    ASSIGN_OR_RETURN(RestClient::Response response, CallWithRetries(*call));
+    const absl::Cleanup wipe = [&response] { Wipe(&response.body); };
+    if ((response.code == 404 || response.code == 405) && walk->FallBack()) continue;
+    if (response.code != 200) return HttpError(*call, response.code);
+    ASSIGN_OR_RETURN(const ScopePage page, ReadScopePage(response.body));
+    RETURN_IF_ERROR(walk->OnPage(page));
+    if (!stream->AddPage(response.body)) return stream->Finish().status();
+    // auth takes single ones only when it knows somebody.
+    if (status().snapshots > 0) AnswerSingles(stream);
+  }
+  return absl::OkStatus();
+}
+
+// `snapshot`: one is under way, and must not undo what is found here.
+void ScopeSync::AnswerSingles(SyncStream* snapshot) {
+  for (;;) {
+    Single single;
+    {
+      absl::MutexLock lock(&mutex_);
+      if (singles_.empty() || stopping_) return;
+      single = std::move(singles_.front());
+      singles_.pop_front();
+    }
+    Found found = Find(single.identity);
+    const absl::Cleanup wipe = [&found] { Wipe(&found.body); };
+    auto stream =
+        SyncStream::Begin(single.channel ? single.channel : auth_->Pick(), pb::Begin::KIND_DELTA, kDeltaTimeout);
+    absl::Status status = stream.status();
+    if (stream.ok()) {
+      if (!found.body.empty()) {
+        (*stream)->AddPage(found.body);
+        if (snapshot) snapshot->AddPage(found.body);
+      } else if (found.verdict == Verdict::kGone) {
+        (*stream)->AddRemoved(single.identity);
+        if (snapshot) gone_meanwhile_.push_back(single);
+      } else {
+        (*stream)->AddUnresolved(single.identity);
+      }
+      status = (*stream)->Finish().status();
+    }
+    if (!status.ok()) {
+      spdlog::warn("auth did not take what the hub said of an identity identity={} reason=\"{}\"",
+                   single.identity.ClientId(), Text(status));
+    }
+    callbacks_.on_verdict(single.identity.ClientId(), found.verdict);
+  }
+}
+
+ScopeSync::Found ScopeSync::Find(const iothub::Identity& identity) {
+  const auto parents = parents_.find(identity.device_id);
+  const auto response = [&]() -> absl::StatusOr<RestClient::Response> {
+    ScopeOptions scope = Scope();
+    ScopeCall call = SingleCall(scope, identity, parents == parents_.end() ? "" : parents->second);
+    ASSIGN_OR_RETURN(RestClient::Response first, CallWithRetries(call));
+    if (scope.api != ScopeApi::kNested || first.code != 405) return first;
+    scope.api = ScopeApi::kFlat;
+    return CallWithRetries(SingleCall(scope, identity, ""));
+  }();
+  if (!response.ok()) return {};
+  switch (response->code) {
+    case 200:
+      break;
+    case 400:
+    case 401:
+    case 403:
+    case 404:
+      spdlog::info("the hub knows an identity no more, or not as ours identity={} code={}", identity.ClientId(),
+                   response->code);
+      return {Verdict::kGone, ""};
+    default:
+      return {};
+  }
+  const auto page = ReadScopePage(response->body);
+  if (!page.ok()) return {};
+  Verdict verdict = Verdict::kPresent;
+  for (const ScopeDevice& device : page->devices) {
+    if (device.id == identity.device_id && !device.enabled) verdict = Verdict::kDisabled;
+  }
+  return {verdict, response->body};
+}
+
+absl::StatusOr<RestClient::Response> ScopeSync::CallWithRetries(const ScopeCall& call) {
+  for (int attempt = 0;; ++attempt) {
+    std::string authorization;
+    {
+      absl::MutexLock lock(&mutex_);
+      authorization = authorization_;
+    }
+    auto response = rest_.Call({call.post, call.path, call.body, authorization});
+    const bool again = response.ok()
+                           ? IsWorthRetry(response->code)
+                           : absl::IsUnavailable(response.status()) || absl::IsDeadlineExceeded(response.status());
+    if (!again || attempt == kRetriesMax) return response;
+    if (!Sleep(RetryWait(response, attempt))) return absl::CancelledError("the link to the hub went down");
+  }
+}
+
+absl::Duration ScopeSync::RetryWait(const absl::StatusOr<RestClient::Response>& response, int attempt) {
+  static thread_local std::mt19937_64 random{std::random_device{}()};
+  const absl::Duration limit = std::min(options_.call_backoff * (1 << attempt), kRetryWaitMax);
+  const absl::Duration wait = limit * std::uniform_real_distribution<double>(0.5, 1)(random);
+  if (!response.ok() || !response->retry_after) return wait;
+  return std::max(wait, std::min(*response->retry_after, kRetryAfterMax));
+}
+
+bool ScopeSync::Sleep(absl::Duration d) {
+  absl::MutexLock lock(&mutex_);
+  const auto over = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stopping_ || !online_; };
+  return !mutex_.AwaitWithTimeout(absl::Condition(&over), d);
+}
+
+}  // namespace holdfast::uplink
