@@ -38,6 +38,7 @@ void AddDevCommand(CLI::App* app, Context* context);
 void AddDoctorCommand(CLI::App* app, Context* context);
 void AddHealthCommand(CLI::App* app, Context* context);
 void AddIdentitiesCommand(CLI::App* app, Context* context);
+void AddKeysCommand(CLI::App* app, Context* context);
 void AddQueuesCommand(CLI::App* app, Context* context);
 void AddSessionsCommand(CLI::App* app, Context* context);
 void AddStatusCommand(CLI::App* app, Context* context);

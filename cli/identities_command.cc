@@ -41,25 +41,30 @@ int RunIdentities(const Context& context) {
                             {"module_id", identity.module_id()},
                             {"enabled", identity.enabled()},
                             {"credential", CredentialName(identity.credential())},
+                            {"is_gateway", identity.is_gateway()},
                             {"version", identity.version()}});
     }
     PrintJson({{"identities", std::move(identities)},
-               {"synced_at", synced.empty() ? nlohmann::json(nullptr) : nlohmann::json(synced)}});
+               {"synced_at", synced.empty() ? nlohmann::json(nullptr) : nlohmann::json(synced)},
+               {"source", response->readiness().source()},
+               {"ready_for_offline", response->readiness().ready()},
+               {"missing", std::vector<std::string>(response->readiness().missing().begin(),
+                                                    response->readiness().missing().end())}});
     return kExitOk;
   }
-  Table table({"DEVICE", "MODULE", "STATE", "CREDENTIAL"});
+  Table table({"DEVICE", "MODULE", "STATE", "CREDENTIAL", "KIND"});
   for (const auto& identity : response->identities()) {
     table.Add({Printable(identity.device_id()), identity.module_id().empty() ? "-" : Printable(identity.module_id()),
-               identity.enabled() ? "enabled" : "disabled", std::string(CredentialName(identity.credential()))});
+               identity.enabled() ? "enabled" : "disabled", std::string(CredentialName(identity.credential())),
+               identity.is_gateway()          ? "gateway"
+               : identity.module_id().empty() ? "device"
+                                              : "module"});
   }
-  if (table.empty()) {
-    fmt::print(
-        "No identities{}.\n",
-        synced.empty() ? " yet: auth has never read any. Write identities.toml and set [auth] identities_file" : "");
-  } else {
-    fmt::print("{}{} identities, last taken from their source {}\n", table.Text(), response->identities_size(),
-               synced.empty() ? "never" : synced);
-  }
+  fmt::print("{}{} identities from {}, last taken from there {}\n", table.Text(), response->identities_size(),
+             Printable(response->readiness().source()), synced.empty() ? "never" : synced);
+  if (response->readiness().ready())
+    fmt::print("Their source could be cut off now: each of them is let in without it.\n");
+  for (const std::string& missing : response->readiness().missing()) fmt::print("Missing: {}\n", Printable(missing));
   return kExitOk;
 }
 

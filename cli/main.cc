@@ -37,6 +37,7 @@ int main(int argc, char** argv) {
   AddSessionsCommand(&app, &context);
   AddIdentitiesCommand(&app, &context);
   AddCertsCommand(&app, &context);
+  AddKeysCommand(&app, &context);
   AddDoctorCommand(&app, &context);
   AddHealthCommand(&app, &context);
   AddDevCommand(&app, &context);

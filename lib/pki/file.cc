@@ -35,6 +35,24 @@ absl::Status WriteAll(int fd, std::string_view bytes, const std::string& path) {
   return absl::OkStatus();
 }
 
+// Writes a temporary file beside `path` and gives it that name by `name_it`.
+absl::Status WriteAndName(const std::string& path, std::string_view bytes, unsigned mode,
+                          int (*name_it)(const char* from, const char* to)) {
+  std::string temporary = path + ".XXXXXX";
+  UniqueFd fd(::mkostemp(temporary.data(), O_CLOEXEC));
+  if (!fd.valid()) return ErrnoStatus(errno, fmt::format("can't make a file in {}", Folder(path)));
+  absl::Status status = WriteAll(fd.get(), bytes, temporary);
+  if (status.ok() && (::fchmod(fd.get(), mode) != 0 || ::fsync(fd.get()) != 0)) {
+    status = ErrnoStatus(errno, fmt::format("can't write {}", temporary));
+  }
+  if (status.ok() && name_it(temporary.c_str(), path.c_str()) != 0) {
+    status = ErrnoStatus(errno, fmt::format("can't make {}", path));
+  }
+  ::unlink(temporary.c_str());
+  RETURN_IF_ERROR(status);
+  return SyncFolder(Folder(path));
+}
+
 absl::StatusOr<std::string> Read(const std::string& path, size_t bytes_max, bool secret) {
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd.valid()) return ErrnoStatus(errno, fmt::format("can't read {}", path));
@@ -72,20 +90,12 @@ absl::StatusOr<std::string> ReadSecretFile(const std::string& path) {
 }
 
 absl::Status WriteNewFile(const std::string& path, std::string_view bytes, unsigned mode) {
-  std::string temporary = path + ".XXXXXX";
-  UniqueFd fd(::mkostemp(temporary.data(), O_CLOEXEC));
-  if (!fd.valid()) return ErrnoStatus(errno, fmt::format("can't make a file in {}", Folder(path)));
-  absl::Status status = WriteAll(fd.get(), bytes, temporary);
-  if (status.ok() && (::fchmod(fd.get(), mode) != 0 || ::fsync(fd.get()) != 0)) {
-    status = ErrnoStatus(errno, fmt::format("can't write {}", temporary));
-  }
   // link() fails if the name is taken, where rename() would replace the file.
-  if (status.ok() && ::link(temporary.c_str(), path.c_str()) != 0) {
-    status = ErrnoStatus(errno, fmt::format("can't make {}", path));
-  }
-  ::unlink(temporary.c_str());
-  RETURN_IF_ERROR(status);
-  return SyncFolder(Folder(path));
+  return WriteAndName(path, bytes, mode, [](const char* from, const char* to) { return ::link(from, to); });
+}
+
+absl::Status ReplaceFile(const std::string& path, std::string_view bytes, unsigned mode) {
+  return WriteAndName(path, bytes, mode, [](const char* from, const char* to) { return ::rename(from, to); });
 }
 
 absl::Status MakeDirectory(const std::string& path, unsigned mode) {

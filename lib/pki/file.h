@@ -25,6 +25,10 @@ absl::StatusOr<std::string> ReadSecretFile(const std::string& path);
 // ALREADY_EXISTS, and nothing changed, if there is a file of that name: a key is never overwritten.
 absl::Status WriteNewFile(const std::string& path, std::string_view bytes, unsigned mode);
 
+// Makes or replaces `path` with `bytes` and `mode`, on disk when it returns (temporary file, fsync, rename, fsync of
+// the folder): a crash leaves the old file or the new one.
+absl::Status ReplaceFile(const std::string& path, std::string_view bytes, unsigned mode);
+
 // Makes the folder (and its parents); the last one with `mode` if it is new.
 absl::Status MakeDirectory(const std::string& path, unsigned mode);
 

@@ -62,5 +62,16 @@ TEST(FileTest, MakesFolderWithItsModeAndKeepsAnExistingOne) {
   EXPECT_TRUE(MakeDirectory(dir / "a/b/secrets", 0700).ok());
 }
 
+TEST(FileTest, ReplaceFileReplacesTheWholeAndSetsTheMode) {
+  TempDir dir;
+  ASSERT_TRUE(ReplaceFile(dir / "f", "first, longer", 0644).ok());
+  ASSERT_TRUE(ReplaceFile(dir / "f", "second", 0600).ok());
+  EXPECT_EQ(*ReadSecretFile(dir / "f"), "second");
+  EXPECT_FALSE(ReplaceFile(dir / "none/f", "x", 0600).ok());
+  size_t files = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(dir.path())) ++files;
+  EXPECT_EQ(files, 1u) << "nothing is left beside it";
+}
+
 }  // namespace
 }  // namespace holdfast::pki

@@ -160,6 +160,12 @@ grpc::ServerUnaryReactor* IdentitiesService::ListIdentities(grpc::CallbackServer
     for (const auto& [id, identity] : view.set->identities) auth::ToProto(identity, response->add_identities());
     ToProto(view.set->about.synced_at, response->mutable_synced_at());
   }
+  const OfflineReport report = readiness_.Judge();
+  v1::OfflineReadiness* readiness = response->mutable_readiness();
+  readiness->set_ready(report.missing.empty());
+  readiness->mutable_missing()->Assign(report.missing.begin(), report.missing.end());
+  readiness->set_source(report.source);
+  if (report.device_ca_not_after) ToProto(*report.device_ca_not_after, readiness->mutable_device_ca_not_after());
   return Finish(context, absl::OkStatus());
 }
 
@@ -222,6 +228,37 @@ absl::Status TokensService::Sign(const v1::SignTokenRequest& request, v1::SignTo
   response->set_hub_hostname(hub->hub_hostname);
   response->set_gateway_hostname(hub->gateway_hostname);
   return absl::OkStatus();
+}
+
+namespace {
+
+// Finishes the call when the keys are known.
+IdentitySync::OnKeys AnswerKeys(grpc::ServerUnaryReactor* reactor, v1::SealingKeys* response) {
+  return [reactor, response](const absl::StatusOr<SealingKeysStatus>& keys) {
+    if (keys.ok()) {
+      response->mutable_key_ids()->Assign(keys->key_ids.begin(), keys->key_ids.end());
+      response->set_records_current(keys->current);
+      response->set_records_older(keys->older);
+      response->set_records_unreadable(keys->unreadable);
+    }
+    reactor->Finish(rpc::ToGrpc(keys.status()));
+  };
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* KeysService::RotateSealingKey(grpc::CallbackServerContext* context,
+                                                        const v1::RotateSealingKeyRequest*, v1::SealingKeys* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  sync_.RotateSealingKey(AnswerKeys(reactor, response));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* KeysService::GetSealingKeys(grpc::CallbackServerContext* context,
+                                                      const v1::GetSealingKeysRequest*, v1::SealingKeys* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  sync_.GetSealingKeys(AnswerKeys(reactor, response));
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* CertificatesService::IssueServerCertificate(grpc::CallbackServerContext* context,

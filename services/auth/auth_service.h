@@ -13,6 +13,7 @@
 #include "services/auth/hub_credential.h"
 #include "services/auth/identity_cache.h"
 #include "services/auth/identity_sync.h"
+#include "services/auth/offline_readiness.h"
 #include "services/auth/sync_recipient.h"
 #include "services/auth/trusted_clock.h"
 #include "services/auth/wanted_identities.h"
@@ -56,8 +57,9 @@ class AuthenticationService final : public v1::Authentication::CallbackService {
 
 class IdentitiesService final : public v1::Identities::CallbackService {
  public:
-  IdentitiesService(IdentityCache& cache, IdentitySync& sync, const SyncRecipient& recipient, WantedIdentities& wanted)
-      : cache_(cache), sync_(sync), recipient_(recipient), wanted_(wanted) {}
+  IdentitiesService(IdentityCache& cache, IdentitySync& sync, const SyncRecipient& recipient, WantedIdentities& wanted,
+                    const OfflineReadiness& readiness)
+      : cache_(cache), sync_(sync), recipient_(recipient), wanted_(wanted), readiness_(readiness) {}
 
   grpc::ServerUnaryReactor* ListIdentities(grpc::CallbackServerContext* context,
                                            const v1::ListIdentitiesRequest* request,
@@ -82,6 +84,7 @@ class IdentitiesService final : public v1::Identities::CallbackService {
   IdentitySync& sync_;
   const SyncRecipient& recipient_;
   WantedIdentities& wanted_;
+  const OfflineReadiness& readiness_;
   std::atomic<bool> is_stopping_ = false;
   std::atomic<int> uploads_ = 0;
 };
@@ -100,6 +103,21 @@ class TokensService final : public v1::Tokens::CallbackService {
   const IdentityCache& cache_;
   const HubIdentity& hub_;
   const TrustedClock& trusted_clock_;
+};
+
+class KeysService final : public v1::Keys::CallbackService {
+ public:
+  explicit KeysService(IdentitySync& sync) : sync_(sync) {}
+
+  grpc::ServerUnaryReactor* RotateSealingKey(grpc::CallbackServerContext* context,
+                                             const v1::RotateSealingKeyRequest* request,
+                                             v1::SealingKeys* response) override;
+  grpc::ServerUnaryReactor* GetSealingKeys(grpc::CallbackServerContext* context,
+                                           const v1::GetSealingKeysRequest* request,
+                                           v1::SealingKeys* response) override;
+
+ private:
+  IdentitySync& sync_;
 };
 
 class CertificatesService final : public v1::Certificates::CallbackService {

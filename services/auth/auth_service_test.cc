@@ -75,13 +75,21 @@ class AuthServiceTest : public ::testing::Test {
                             trusted_};
   WantedIdentities wanted_{{}, clock_, *metrics_};
   FailureLimits limits_{{}};
+  ClientCertificates certificates_of_clients_{{}};
+  OfflineReadiness readiness_{{.identities_file = "/etc/identities.toml"},
+                              cache_,
+                              hub_,
+                              issuer_,
+                              certificates_of_clients_,
+                              trusted_,
+                              *metrics_};
   AuthenticationService authentication_{authenticator_, cache_, wanted_, limits_, trusted_, clock_, *metrics_};
   rpc::Channels store_{dir_.path(), "store"};
   IdentityRepository repository_{store_};
   HubIdentity hub_;
-  IdentitySync sync_{{}, std::nullopt, repository_, cache_, hub_, trusted_, clock_, *metrics_, {}};  // never started
+  IdentitySync sync_{{}, repository_, cache_, hub_, trusted_, clock_, *metrics_, {}};  // never started
   SyncRecipient recipient_ = *SyncRecipient::Create(clock_.WallNow());
-  IdentitiesService identities_{cache_, sync_, recipient_, wanted_};
+  IdentitiesService identities_{cache_, sync_, recipient_, wanted_, readiness_};
   CertificatesService certificates_{issuer_, *metrics_};
   std::unique_ptr<rpc::Server> server_ = *rpc::Server::Create({.run_dir = dir_.path(), .service = "auth"},
                                                               {&authentication_, &identities_, &certificates_});
@@ -155,6 +163,10 @@ TEST_F(AuthServiceTest, ListIsInOrderAndHasNoKey) {
   EXPECT_EQ(response.identities(0).device_id(), "a");
   EXPECT_EQ(response.identities(2).device_id(), "c");
   EXPECT_EQ(response.synced_at().seconds(), absl::ToUnixSeconds(clock_.WallNow()));
+  EXPECT_FALSE(response.readiness().ready());
+  EXPECT_EQ(response.readiness().source(), "file /etc/identities.toml");
+  ASSERT_EQ(response.readiness().missing_size(), 1) << "there is no device CA";
+  EXPECT_FALSE(response.readiness().has_device_ca_not_after());
   EXPECT_EQ(response.SerializeAsString().find(KeyFrom(0)), std::string::npos);
 }
 

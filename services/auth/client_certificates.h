@@ -32,6 +32,9 @@ class ClientCertificates {
   // servers, and for modules by their names, and a module must not pass for a device of its name.
   absl::StatusOr<absl::Time> Verify(const std::vector<pki::Certificate>& chain, absl::Time now) const;
 
+  // False if no CA is trusted.
+  bool HasAuthorities() const { return Get().authorities.has_value(); }
+
  private:
   // What tells a changed file: inode, size, time of change. Zeros = no file.
   using Stamp = std::array<int64_t, 4>;

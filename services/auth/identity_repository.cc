@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <optional>
 #include <random>
 #include <utility>
@@ -17,6 +18,7 @@ namespace {
 
 namespace v1 = store::v1;
 
+constexpr char kPrefix[] = "auth/";  // of everything that is sealed
 constexpr char kMetaKey[] = "auth/meta";
 constexpr char kHubKey[] = "auth/hub";
 constexpr char kClockKey[] = "auth/clock";
@@ -65,6 +67,15 @@ absl::Status ForEach(rpc::Channels& store, const std::string& prefix, uint32_t l
 std::string NewPrefix(uint64_t generation) {
   std::random_device random;
   return fmt::format("{}{:016x}-{:08x}/", kIdentityPrefix, generation, random());
+}
+
+// Under which a record of this key is sealed: the generation in a prefix that NewPrefix() made, or kFixedVersion.
+uint64_t VersionOf(std::string_view key) {
+  constexpr std::string_view kPrefixText = kIdentityPrefix;
+  if (!key.starts_with(kPrefixText)) return kFixedVersion;
+  uint64_t version = kFixedVersion;
+  std::from_chars(key.data() + kPrefixText.size(), key.data() + key.size(), version, 16);
+  return version;
 }
 
 // Wrong key and damage are different things to an operator.
@@ -123,7 +134,7 @@ absl::StatusOr<std::optional<v1::WriteRequest>> WriteOfDifference(const Sealing&
 
 absl::StatusOr<bool> IdentityRepository::HasSealedRecords() {
   v1::ListRequest request;
-  request.set_prefix("auth/");
+  request.set_prefix(kPrefix);
   request.set_limit(1);
   ASSIGN_OR_RETURN(const v1::ListResponse response, Call(store_, &v1::KeyValue::Stub::List, request));
   return response.entries_size() > 0;
@@ -237,6 +248,51 @@ void IdentityRepository::DeleteOtherGenerations(const std::string& prefix_in_for
   if (request.deletes_size() > 0) Call(store_, &v1::KeyValue::Stub::Write, request).IgnoreError();
   // What stays now goes after the next replacement; it is sealed and in no one's way.
   if (!status.ok()) spdlog::warn("records of older identities stay in the store for now error={}", Text(status));
+}
+
+absl::StatusOr<IdentityRepository::ResealCounts> IdentityRepository::VisitSealed(const Sealing& sealing,
+                                                                                 bool is_resealing) {
+  ResealCounts counts;
+  v1::ListRequest request;
+  request.set_prefix(kPrefix);
+  request.set_limit(kPageEntries);
+  do {
+    ASSIGN_OR_RETURN(const v1::ListResponse page, Call(store_, &v1::KeyValue::Stub::List, request));
+    v1::WriteRequest write;
+    for (const v1::Entry& entry : page.entries()) {
+      if (sealing.IsSealedWithFirst(entry.value())) {
+        ++counts.current;
+        continue;
+      }
+      const uint64_t version = VersionOf(entry.key());
+      const auto text = sealing.Open(entry.key(), version, entry.value());
+      if (!text.ok()) {
+        ++counts.unreadable;
+        continue;
+      }
+      ++counts.older;
+      if (!is_resealing) continue;
+      v1::PutRequest* put = write.add_puts();
+      put->set_key(entry.key());
+      put->set_expected_revision(entry.revision());
+      ASSIGN_OR_RETURN(*put->mutable_value(), sealing.Seal(entry.key(), version, *text));
+    }
+    if (write.puts_size() > 0) {
+      const absl::Status status = Call(store_, &v1::KeyValue::Stub::Write, write).status();
+      if (absl::IsFailedPrecondition(status)) return absl::UnavailableError("a record was changed while it was sealed");
+      RETURN_IF_ERROR(status);
+    }
+    request.set_start_key(page.next_key());
+  } while (!request.start_key().empty());
+  return counts;
+}
+
+absl::StatusOr<IdentityRepository::ResealCounts> IdentityRepository::Reseal(const Sealing& sealing) {
+  return VisitSealed(sealing, /*is_resealing=*/true);
+}
+
+absl::StatusOr<IdentityRepository::ResealCounts> IdentityRepository::CountSealed(const Sealing& sealing) {
+  return VisitSealed(sealing, /*is_resealing=*/false);
 }
 
 absl::Status IdentityRepository::Watch(grpc::ClientContext* context, uint64_t from_revision,

@@ -65,6 +65,17 @@ class IdentityRepository {
   absl::StatusOr<std::shared_ptr<const IdentitySet>> Replace(const Sealing& sealing, IdentityMap identities,
                                                              const SetOrigin& origin, const IdentitySet* current);
 
+  // Of all sealed records.
+  struct ResealCounts {
+    uint64_t current = 0;     // sealed with the first key
+    uint64_t older = 0;       // with another one; after Reseal() with the first one too
+    uint64_t unreadable = 0;  // damaged, or of a key that `sealing` does not have: left as they are
+  };
+  // Seals anew what the first key did not seal, each record in a write that fails if it was changed meanwhile
+  // (UNAVAILABLE: try again). Can be broken off at any point.
+  absl::StatusOr<ResealCounts> Reseal(const Sealing& sealing);
+  absl::StatusOr<ResealCounts> CountSealed(const Sealing& sealing);
+
   // Calls `on_change` with the revision of every later change of the set in force, until `context` is cancelled or the
   // stream breaks.
   absl::Status Watch(grpc::ClientContext* context, uint64_t from_revision,
@@ -84,6 +95,7 @@ class IdentityRepository {
 
  private:
   absl::Status LoadRecords(const Sealing& sealing, IdentitySet* set);
+  absl::StatusOr<ResealCounts> VisitSealed(const Sealing& sealing, bool is_resealing);
   absl::StatusOr<std::string> Load(const Sealing& sealing, const char* key, std::string_view what);
   absl::Status Save(const Sealing& sealing, const char* key, std::string_view text);
   absl::StatusOr<uint64_t> WriteAll(const Sealing& sealing, const IdentitySet& set, uint64_t expected_revision);

@@ -11,9 +11,8 @@
 
 namespace holdfast::auth {
 
-IdentitySync::IdentitySync(Options options, std::optional<Sealing> sealing, IdentityRepository& repository,
-                           IdentityCache& cache, HubIdentity& hub, TrustedClock& trusted_clock, const Clock& clock,
-                           Metrics& metrics, Callbacks callbacks)
+IdentitySync::IdentitySync(Options options, IdentityRepository& repository, IdentityCache& cache, HubIdentity& hub,
+                           TrustedClock& trusted_clock, const Clock& clock, Metrics& metrics, Callbacks callbacks)
     : options_(std::move(options)),
       repository_(repository),
       cache_(cache),
@@ -22,7 +21,7 @@ IdentitySync::IdentitySync(Options options, std::optional<Sealing> sealing, Iden
       clock_(clock),
       metrics_(metrics),
       callbacks_(std::move(callbacks)),
-      sealing_(std::move(sealing)),
+      sealing_(options_.sealing_key_file, repository, clock),
       keeper_({.file = options_.hub_connection_string_file, .hub_hostname = options_.hub_hostname}, repository, hub,
               metrics),
       wake_(options_.identities_file.empty() ? options_.hub_connection_string_file : options_.identities_file) {}
@@ -47,9 +46,9 @@ void IdentitySync::Stop() {
   if (watcher_.joinable()) watcher_.join();
   {
     absl::MutexLock lock(&mutex_);
-    takes_changes_ = false;
+    takes_tasks_ = false;
   }
-  ApplyWaiting(absl::UnavailableError("auth is stopping"));
+  DoWaiting(absl::UnavailableError("auth is stopping"));
 }
 
 void IdentitySync::Run() {
@@ -57,13 +56,14 @@ void IdentitySync::Run() {
   while (!is_stopping_ && !has_failed_) {
     const absl::Status status = Step();
     Report(status);
-    ApplyWaiting(status);
+    DoWaiting(status);
+    if (callbacks_.on_tick != nullptr) callbacks_.on_tick();
     if (status.ok()) backoff.Reset();
     // Never zero: a store that refuses at once must not be asked in a tight loop.
     const absl::Duration wait = status.ok() ? kTick : kRetryMin + backoff.Next();
     if (wake_.Wait(wait) != FileWatch::Event::kWake) is_file_due_ = true;
   }
-  if (sealing_ && has_marks_ && cache_.Get().state != IdentityCache::State::kNotLoaded) SaveMarks().IgnoreError();
+  if (has_sealing_ && has_marks_ && cache_.Get().state != IdentityCache::State::kNotLoaded) SaveMarks().IgnoreError();
 }
 
 // One error is one line, however often it comes again.
@@ -84,7 +84,7 @@ absl::Status IdentitySync::Step() {
   RETURN_IF_ERROR(EnsureSealing());
   RETURN_IF_ERROR(EnsureMarks());
   // A gateway has one source: with a file of identities the credential stays where it is.
-  if (options_.identities_file.empty()) RETURN_IF_ERROR(keeper_.Refresh(*sealing_, is_file_due_));
+  if (options_.identities_file.empty()) RETURN_IF_ERROR(keeper_.Refresh(sealing_.Get(), is_file_due_));
   if (is_store_changed_.exchange(false)) {
     if (absl::Status status = LoadFromStore(); !status.ok()) {
       is_store_changed_ = true;
@@ -101,42 +101,33 @@ absl::Status IdentitySync::Step() {
     callbacks_.on_serving(true);
   }
   RETURN_IF_ERROR(EnsureWorkloadSecret());
+  RETURN_IF_ERROR(AdvanceRotation());
   if (clock_.SinceBoot() - marks_saved_at_ >= kSaveMarksEvery) RETURN_IF_ERROR(SaveMarks());
   return absl::OkStatus();
 }
 
 absl::Status IdentitySync::EnsureSealing() {
-  if (sealing_) return absl::OkStatus();
-  auto key = ReadSealingKey(options_.sealing_key_file);
-  if (absl::IsNotFound(key.status())) {
-    ASSIGN_OR_RETURN(const bool has_records, repository_.HasSealedRecords());
-    if (has_records) {
-      key = absl::FailedPreconditionError(fmt::format(
-          "the sealing key {} is missing, and the store holds identities sealed with it; restore the key. A new "
-          "one would make them unreadable, so none was made",
-          options_.sealing_key_file));
-    } else {
-      key = MakeSealingKey(options_.sealing_key_file);
-      if (absl::IsAlreadyExists(key.status())) key = ReadSealingKey(options_.sealing_key_file);  // another instance's
-      if (key.ok()) spdlog::info("made the sealing key; keep a copy of it file={}", options_.sealing_key_file);
-    }
-  }
-  absl::Status status = key.status();
-  if (status.ok()) {
-    auto sealing = Sealing::Create({*key});
-    status = sealing.status();
-    if (sealing.ok()) sealing_ = *std::move(sealing);
-  }
-  if (!status.ok()) {
+  const absl::Status status = sealing_.Refresh();
+  if (!status.ok() && !rpc::IsTransient(status)) {
     has_failed_ = true;
     callbacks_.on_fatal(status);
   }
+  has_sealing_ = has_sealing_ || status.ok();
   return status;
+}
+
+absl::Status IdentitySync::AdvanceRotation() {
+  ASSIGN_OR_RETURN(const bool is_written, sealing_.Advance());
+  if (is_written) {
+    is_store_changed_ = true;  // the set's revision is another one
+    wake_.Wake();
+  }
+  return absl::OkStatus();
 }
 
 absl::Status IdentitySync::EnsureMarks() {
   if (has_marks_) return absl::OkStatus();
-  const auto marks = repository_.LoadMarks(*sealing_);
+  const auto marks = repository_.LoadMarks(sealing_.Get());
   if (marks.ok()) {
     trusted_clock_.Restore(*marks);
   } else if (absl::IsDataLoss(marks.status())) {
@@ -155,7 +146,7 @@ absl::Status IdentitySync::EnsureMarks() {
 
 absl::Status IdentitySync::EnsureWorkloadSecret() {
   if (has_workload_secret_ || callbacks_.on_workload_secret == nullptr) return absl::OkStatus();
-  auto secret = repository_.LoadWorkloadSecret(*sealing_);
+  auto secret = repository_.LoadWorkloadSecret(sealing_.Get());
   if (absl::IsDataLoss(secret.status())) {
     // Left as it is: a new one would make what modules have encrypted unreadable for good.
     spdlog::error("modules can't encrypt and decrypt; restore auth/workload in the store from a backup error={}",
@@ -170,7 +161,7 @@ absl::Status IdentitySync::EnsureWorkloadSecret() {
 }
 
 absl::Status IdentitySync::LoadFromStore() {
-  auto set = repository_.Load(*sealing_);
+  auto set = repository_.Load(sealing_.Get());
   // Nothing there: Step() says so after it has looked at the file. Records that were there once and are gone are no
   // reason to turn clients away.
   if (absl::IsNotFound(set.status())) return absl::OkStatus();
@@ -197,7 +188,7 @@ absl::Status IdentitySync::ApplyFile() {
     return absl::OkStatus();
   }
   const SetOrigin origin{.source = kFileSource, .source_hash = file->hash, .synced_at = trusted_clock_.Now()};
-  auto set = repository_.Replace(*sealing_, std::move(file->identities), origin, stored_.get());
+  auto set = repository_.Replace(sealing_.Get(), std::move(file->identities), origin, stored_.get());
   if (absl::IsFailedPrecondition(set.status())) {
     is_store_changed_ = true;  // another instance was faster
     return absl::UnavailableError("the identities in the store were changed by another instance of auth meanwhile");
@@ -208,24 +199,69 @@ absl::Status IdentitySync::ApplyFile() {
 }
 
 absl::Status IdentitySync::SaveMarks() {
-  RETURN_IF_ERROR(repository_.SaveMarks(*sealing_, trusted_clock_.Observe()));
+  RETURN_IF_ERROR(repository_.SaveMarks(sealing_.Get(), trusted_clock_.Observe()));
   marks_saved_at_ = clock_.SinceBoot();
   return absl::OkStatus();
 }
 
-void IdentitySync::Apply(std::shared_ptr<const IdentityChange> change, OnApplied done) {
+void IdentitySync::Do(Task task) {
   absl::Status refused;
   {
     absl::MutexLock lock(&mutex_);
-    if (!takes_changes_) {
+    if (!takes_tasks_) {
       refused = absl::UnavailableError("auth is stopping");
-    } else if (waiting_.size() >= kChangesWaitingMax) {
-      refused = absl::ResourceExhaustedError(fmt::format("{} changes wait already", kChangesWaitingMax));
+    } else if (waiting_.size() >= kTasksWaitingMax) {
+      refused = absl::ResourceExhaustedError(fmt::format("{} changes wait already", kTasksWaitingMax));
     } else {
-      waiting_.push_back({.change = std::move(change), .done = std::move(done)});
+      waiting_.push_back(std::move(task));
     }
   }
-  refused.ok() ? wake_.Wake() : done(refused);
+  refused.ok() ? wake_.Wake() : task(refused);
+}
+
+void IdentitySync::DoWaiting(const absl::Status& can_do) {
+  while (true) {
+    Task next;
+    {
+      absl::MutexLock lock(&mutex_);
+      if (waiting_.empty()) return;
+      next = std::move(waiting_.front());
+      waiting_.pop_front();
+    }
+    next(can_do);
+  }
+}
+
+void IdentitySync::Apply(std::shared_ptr<const IdentityChange> change, OnApplied done) {
+  Do([this, change = std::move(change), done = std::move(done)](const absl::Status& can_do) {
+    const bool is_delta = change->kind() == IdentityChange::Kind::kDelta;
+    const auto counts = can_do.ok() ? ApplyChange(*change) : absl::StatusOr<ChangeCounts>(can_do);
+    metrics_
+        .Counter("holdfast_auth_syncs_total", "Changes that the hub sent",
+                 {{"kind", is_delta ? "delta" : "snapshot"}, {"result", counts.ok() ? "applied" : "refused"}})
+        .Increment();
+    if (counts.ok()) {
+      spdlog::info("the hub's identities are in force kind={} added={} changed={} removed={} unchanged={}",
+                   is_delta ? "delta" : "snapshot", counts->added, counts->changed, counts->removed, counts->unchanged);
+    }
+    done(counts);
+  });
+}
+
+void IdentitySync::RotateSealingKey(OnKeys done) {
+  Do([this, done = std::move(done)](const absl::Status& can_do) {
+    absl::Status status = can_do;
+    if (status.ok()) status = sealing_.Rotate();
+    is_store_changed_ = true;  // the set's revision is another one
+    wake_.Wake();
+    done(status.ok() ? sealing_.Status() : absl::StatusOr<SealingKeysStatus>(status));
+  });
+}
+
+void IdentitySync::GetSealingKeys(OnKeys done) {
+  Do([this, done = std::move(done)](const absl::Status& can_do) {
+    done(can_do.ok() ? sealing_.Status() : absl::StatusOr<SealingKeysStatus>(can_do));
+  });
 }
 
 absl::Status IdentitySync::CheckHubIsSource() const {
@@ -238,29 +274,6 @@ absl::Status IdentitySync::CheckHubIsSource() const {
   }
   return absl::FailedPreconditionError(
       "this gateway has no identity of its own at a hub; set [auth] hub_connection_string_file");
-}
-
-void IdentitySync::ApplyWaiting(const absl::Status& can_apply) {
-  while (true) {
-    std::optional<Waiting> next;
-    {
-      absl::MutexLock lock(&mutex_);
-      if (waiting_.empty()) return;
-      next = std::move(waiting_.front());
-      waiting_.pop_front();
-    }
-    const bool is_delta = next->change->kind() == IdentityChange::Kind::kDelta;
-    const auto counts = can_apply.ok() ? ApplyChange(*next->change) : absl::StatusOr<ChangeCounts>(can_apply);
-    metrics_
-        .Counter("holdfast_auth_syncs_total", "Changes that the hub sent",
-                 {{"kind", is_delta ? "delta" : "snapshot"}, {"result", counts.ok() ? "applied" : "refused"}})
-        .Increment();
-    if (counts.ok()) {
-      spdlog::info("the hub's identities are in force kind={} added={} changed={} removed={} unchanged={}",
-                   is_delta ? "delta" : "snapshot", counts->added, counts->changed, counts->removed, counts->unchanged);
-    }
-    next->done(counts);
-  }
 }
 
 absl::StatusOr<ChangeCounts> IdentitySync::ApplyChange(const IdentityChange& change) {
@@ -280,7 +293,7 @@ absl::StatusOr<ChangeCounts> IdentitySync::ApplyChange(const IdentityChange& cha
     const SetOrigin origin{.source = SourceOf(*hub),
                            .source_hash = "",
                            .synced_at = is_delta ? stored_->about.synced_at : trusted_clock_.Now()};
-    auto set = repository_.Replace(*sealing_, std::move(after), origin, stored_.get());
+    auto set = repository_.Replace(sealing_.Get(), std::move(after), origin, stored_.get());
     if (set.ok()) {
       Adopt(*std::move(set), "hub");
       return counts;

@@ -20,7 +20,7 @@
 #include "services/auth/identity_cache.h"
 #include "services/auth/identity_change.h"
 #include "services/auth/identity_repository.h"
-#include "services/auth/sealing.h"
+#include "services/auth/sealing_keeper.h"
 #include "services/auth/trusted_clock.h"
 
 namespace holdfast::auth {
@@ -37,7 +37,7 @@ class IdentitySync {
   static constexpr absl::Duration kRetryMax = absl::Seconds(5);
   static constexpr absl::Duration kTick = absl::Seconds(30);  // looks at the file without being told
   static constexpr absl::Duration kSaveMarksEvery = absl::Minutes(5);
-  static constexpr size_t kChangesWaitingMax = 16;
+  static constexpr size_t kTasksWaitingMax = 16;
 
   struct Options {
     std::string identities_file;             // "" = none
@@ -52,13 +52,14 @@ class IdentitySync {
     std::function<void(const absl::Status&)> on_fatal;
     // The secret under which modules encrypt, once. Null: it is not looked for.
     std::function<void(std::string)> on_workload_secret = nullptr;
+    // Now and then, at least each kTick. Null: nobody.
+    std::function<void()> on_tick = nullptr;
   };
   using OnApplied = std::function<void(const absl::StatusOr<ChangeCounts>&)>;
 
-  // The references must outlive it. `sealing`: set if the key file was there already.
-  IdentitySync(Options options, std::optional<Sealing> sealing, IdentityRepository& repository, IdentityCache& cache,
-               HubIdentity& hub, TrustedClock& trusted_clock, const Clock& clock, Metrics& metrics,
-               Callbacks callbacks);
+  // The references must outlive it.
+  IdentitySync(Options options, IdentityRepository& repository, IdentityCache& cache, HubIdentity& hub,
+               TrustedClock& trusted_clock, const Clock& clock, Metrics& metrics, Callbacks callbacks);
   ~IdentitySync();
 
   void Start();
@@ -67,19 +68,22 @@ class IdentitySync {
 
   // Makes the hub's word the set in force, in the store first; calls `done` when it is or can't be, in a thread of this
   // class or at once. FAILED_PRECONDITION if the hub is not the source of identities, or for a delta before the first
-  // snapshot; RESOURCE_EXHAUSTED if kChangesWaitingMax wait; errors of the store. An error means that nothing changed,
+  // snapshot; RESOURCE_EXHAUSTED if kTasksWaitingMax wait; errors of the store. An error means that nothing changed,
   // or, if the store broke off in the middle, that it is not known: say it again. Thread-safe.
   void Apply(std::shared_ptr<const IdentityChange> change, OnApplied done) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Begins a rotation of the sealing key (SealingKeeper::Rotate), or tells how far the keys are; `done` as above.
+  using OnKeys = std::function<void(const absl::StatusOr<SealingKeysStatus>&)>;
+  void RotateSealingKey(OnKeys done) ABSL_LOCKS_EXCLUDED(mutex_);
+  void GetSealingKeys(OnKeys done) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // FAILED_PRECONDITION with what to set if identities do not come from a hub; UNAVAILABLE while that is not known yet.
   // Thread-safe.
   absl::Status CheckHubIsSource() const;
 
  private:
-  struct Waiting {
-    std::shared_ptr<const IdentityChange> change;
-    OnApplied done;
-  };
+  // What another thread wants done; gets the reason if it can't be now.
+  using Task = std::function<void(const absl::Status& can_do)>;
   void Run();
   void WatchStore();
   absl::Status Step();
@@ -89,7 +93,9 @@ class IdentitySync {
   absl::Status LoadFromStore();
   absl::Status ApplyFile();
   absl::Status SaveMarks();
-  void ApplyWaiting(const absl::Status& can_apply) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Do(Task task) ABSL_LOCKS_EXCLUDED(mutex_);
+  void DoWaiting(const absl::Status& can_do) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status AdvanceRotation();
   absl::StatusOr<ChangeCounts> ApplyChange(const IdentityChange& change);
   void Adopt(std::shared_ptr<const IdentitySet> set, std::string_view from);
   // Puts what is in the store into the cache if it may be used.
@@ -109,7 +115,8 @@ class IdentitySync {
   const Callbacks callbacks_;
 
   // Of Run()'s thread.
-  std::optional<Sealing> sealing_;
+  SealingKeeper sealing_;
+  bool has_sealing_ = false;
   HubCredentialKeeper keeper_;
   std::shared_ptr<const IdentitySet> stored_;  // in the store, whether it may be used or not
   bool has_marks_ = false;
@@ -126,8 +133,8 @@ class IdentitySync {
   std::atomic<uint64_t> stored_revision_ = 0;
   absl::Mutex mutex_;
   grpc::ClientContext* watch_context_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  bool takes_changes_ ABSL_GUARDED_BY(mutex_) = true;
-  std::deque<Waiting> waiting_ ABSL_GUARDED_BY(mutex_);
+  bool takes_tasks_ ABSL_GUARDED_BY(mutex_) = true;
+  std::deque<Task> waiting_ ABSL_GUARDED_BY(mutex_);
   std::thread runner_;
   std::thread watcher_;
 };

@@ -13,6 +13,7 @@
 #include "lib/testing/manual_clock.h"
 #include "lib/testing/temp_dir.h"
 #include "services/auth/fake_key_value.h"
+#include "services/auth/key_ring.h"
 
 namespace holdfast::auth {
 namespace {
@@ -28,13 +29,11 @@ struct AuthRun {
   AuthRun(const std::string& run_dir, const std::string& identities_file, const std::string& key_file, Clock& clock,
           const std::string& hub_file = "", const std::string& hub_hostname = "")
       : store(run_dir, "store"), trusted_clock(clock) {
-    std::optional<Sealing> sealing;
-    if (const auto key = ReadSealingKey(key_file); key.ok()) sealing = *Sealing::Create({*key});
     sync = std::make_unique<IdentitySync>(IdentitySync::Options{.identities_file = identities_file,
                                                                 .hub_connection_string_file = hub_file,
                                                                 .hub_hostname = hub_hostname,
                                                                 .sealing_key_file = key_file},
-                                          std::move(sealing), repository, cache, hub, trusted_clock, clock, *metrics,
+                                          repository, cache, hub, trusted_clock, clock, *metrics,
                                           IdentitySync::Callbacks{.on_serving = [this](bool on) { serving = on; },
                                                                   .on_fatal =
                                                                       [this](const absl::Status& status) {
@@ -202,7 +201,7 @@ TEST_F(IdentitySyncTest, WrongSealingKeyKeepsWhatIsInTheStore) {
   ASSERT_TRUE(Start()->WaitForCount(2));
   const auto before = kv_.Content();
   std::filesystem::remove(key_file_);
-  ASSERT_TRUE(MakeSealingKey(key_file_).ok());
+  ASSERT_TRUE(MakeKeyRing(key_file_).ok());
   {
     auto run = Start();
     EXPECT_FALSE(run->WaitFor([&, end = absl::Now() + absl::Milliseconds(300)] {
@@ -331,7 +330,7 @@ TEST_F(IdentitySyncTest, IdentitiesOfAnotherSourceLetNobodyInAndAreKept) {
   WriteHub();
   auto run = StartWithHub();
   ASSERT_TRUE(run->WaitForState(State::kNeverProvisioned));
-  EXPECT_EQ((*repository_.Load(*Sealing::Create({*ReadSealingKey(key_file_)})))->identities.size(), 2u);
+  EXPECT_EQ((*repository_.Load(*Sealing::Create(*ReadKeyRing(key_file_))))->identities.size(), 2u);
   ASSERT_TRUE(Apply(*run, Snapshot(3, 100)).ok());
   EXPECT_TRUE(run->WaitForCount(3));
   WriteHub("edge2");

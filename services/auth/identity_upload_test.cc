@@ -141,7 +141,6 @@ class IdentityUploadTest : public ::testing::Test {
   IdentityCache cache_;
   HubIdentity hub_;
   IdentitySync sync_{{.hub_connection_string_file = hub_file_, .sealing_key_file = dir_ / "secrets/sealing.key"},
-                     std::nullopt,
                      repository_,
                      cache_,
                      hub_,
@@ -154,7 +153,10 @@ class IdentityUploadTest : public ::testing::Test {
   FailureLimits limits_{{.per_client_max = 1000}};
   Authenticator authenticator_{"hub.example", "gw.example"};
   AuthenticationService authentication_{authenticator_, cache_, wanted_, limits_, trusted_, clock_, *metrics_};
-  IdentitiesService identities_{cache_, sync_, recipient_, wanted_};
+  CertificateIssuer issuer_{{}, trusted_};
+  ClientCertificates certificates_{{}};
+  OfflineReadiness readiness_{{}, cache_, hub_, issuer_, certificates_, trusted_, *metrics_};
+  IdentitiesService identities_{cache_, sync_, recipient_, wanted_, readiness_};
   TokensService tokens_{cache_, hub_, trusted_};
   std::unique_ptr<rpc::Server> server_ =
       *rpc::Server::Create({.run_dir = dir_.path(), .service = "auth"}, {&authentication_, &identities_, &tokens_});

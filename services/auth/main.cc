@@ -1,6 +1,5 @@
 // holdfast-auth: decides who a client is. See README.md.
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +14,7 @@
 #include "services/auth/auth_options.h"
 #include "services/auth/auth_service.h"
 #include "services/auth/identity_sync.h"
+#include "services/auth/key_ring.h"
 #include "services/auth/workload_api.h"
 #include "services/auth/workload_secret.h"
 #include "services/auth/workload_server.h"
@@ -24,12 +24,9 @@ namespace {
 
 // A key that is there must be good; one that is not there yet is made later, when the store has said that it is new
 // too.
-absl::StatusOr<std::optional<Sealing>> ReadSealing(const std::string& path) {
-  const auto key = ReadSealingKey(path);
-  if (absl::IsNotFound(key.status())) return std::nullopt;
-  if (!key.ok()) return key.status();
-  ASSIGN_OR_RETURN(Sealing sealing, Sealing::Create({*key}));
-  return std::optional<Sealing>(std::move(sealing));
+absl::Status CheckSealingKey(const std::string& path) {
+  const absl::Status status = ReadKeyRing(path).status();
+  return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 
 // A CA that is out of its dates can heal (the clock may be wrong), and clients without TLS don't need it; a file that
@@ -66,7 +63,7 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   ASSIGN_OR_RETURN(const GatewayOptions gateway, ReadGatewayOptions(*file));
   ASSIGN_OR_RETURN(const AuthOptions options, ReadAuthOptions(*file, gateway));
   RETURN_IF_ERROR(InitLog("auth", flags.log_level.empty() ? gateway.log_level : flags.log_level));
-  ASSIGN_OR_RETURN(std::optional<Sealing> sealing, ReadSealing(options.sealing_key_file));
+  RETURN_IF_ERROR(CheckSealingKey(options.sealing_key_file));
   ASSIGN_OR_RETURN(const std::unique_ptr<Metrics> metrics, Metrics::Create(options.metrics_address));
 
   const Clock& clock = *Clock::System();
@@ -88,6 +85,9 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
                                  trusted_clock);
   RETURN_IF_ERROR(CheckAuthority(issuer, *metrics));
 
+  const OfflineReadiness readiness(
+      {.identities_file = options.identities_file, .hub_connection_string_file = options.hub_connection_string_file},
+      cache, hub, issuer, client_certificates, trusted_clock, *metrics);
   rpc::Channels store(gateway.run_dir, "store");
   IdentityRepository repository(store);
   absl::Status fatal;             // written before the stop signal, read after it
@@ -98,24 +98,26 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
        .hub_connection_string_file = options.hub_connection_string_file,
        .hub_hostname = is_hub_given ? gateway.hub_hostname : "",
        .sealing_key_file = options.sealing_key_file},
-      std::move(sealing), repository, cache, hub, trusted_clock, clock, *metrics,
+      repository, cache, hub, trusted_clock, clock, *metrics,
       {.on_serving = [&health](bool serving) { health->SetServing(serving); },
        .on_fatal =
            [&fatal](const absl::Status& status) {
              fatal = status;
              StopSignal::Stop();
            },
-       .on_workload_secret = [&workload_secret](std::string secret) { workload_secret.Set(std::move(secret)); }});
+       .on_workload_secret = [&workload_secret](std::string secret) { workload_secret.Set(std::move(secret)); },
+       .on_tick = [&readiness] { readiness.Judge(); }});
   ASSIGN_OR_RETURN(const SyncRecipient recipient, SyncRecipient::Create(clock.WallNow()));
   WantedIdentities wanted(options.on_demand, clock, *metrics);
   FailureLimits limits(options.failures);
   AuthenticationService authentication(authenticator, cache, wanted, limits, trusted_clock, clock, *metrics);
-  IdentitiesService identities(cache, sync, recipient, wanted);
+  IdentitiesService identities(cache, sync, recipient, wanted, readiness);
   TokensService tokens(cache, hub, trusted_clock);
   CertificatesService certificates(issuer, *metrics);
+  KeysService keys(sync);
   ASSIGN_OR_RETURN(const std::unique_ptr<rpc::Server> server,
                    rpc::Server::Create({.run_dir = gateway.run_dir, .service = "auth", .instance = flags.instance},
-                                       {&authentication, &identities, &tokens, &certificates}));
+                                       {&authentication, &identities, &tokens, &certificates, &keys}));
   health = server.get();
   const WorkloadApi workload([&] { return OwnDeviceId(options, hub); }, cache, issuer, workload_secret, clock);
   ASSIGN_OR_RETURN(

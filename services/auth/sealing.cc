@@ -6,12 +6,10 @@
 #include <openssl/sha.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <memory>
 
 #include "absl/strings/escaping.h"
 #include "lib/base/status.h"
-#include "lib/pki/file.h"
 
 namespace holdfast::auth {
 namespace {
@@ -66,9 +64,23 @@ absl::StatusOr<Sealing> Sealing::Create(const std::vector<std::string>& keys) {
   return Sealing(std::move(made));
 }
 
+std::vector<std::string> Sealing::KeyIds() const {
+  std::vector<std::string> ids;
+  for (const Key& key : keys_) {
+    ids.push_back(
+        absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(key.id.data()), key.id.size())));
+  }
+  return ids;
+}
+
 std::string Sealing::KeyId() const {
+  return KeyIds().front();
+}
+
+bool Sealing::IsSealedWithFirst(std::string_view sealed) const {
   const auto& id = keys_.front().id;
-  return absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(id.data()), id.size()));
+  return sealed.size() >= kSealedOverheadBytes && sealed[0] == kFormat &&
+         std::equal(id.begin(), id.end(), Bytes(sealed) + 1);
 }
 
 absl::StatusOr<std::string> Sealing::Seal(std::string_view name, uint64_t version, std::string_view plaintext) const {
@@ -122,24 +134,6 @@ absl::StatusOr<std::string> Sealing::Open(std::string_view name, uint64_t versio
       EVP_DecryptFinal_ex(context.get(), no_more, &size) == 1;
   if (!ok) return absl::DataLossError("damaged, or sealed under another name or version");
   return plaintext;
-}
-
-absl::StatusOr<std::string> ReadSealingKey(const std::string& path) {
-  ASSIGN_OR_RETURN(std::string key, pki::ReadSecretFile(path));
-  if (key.size() != kSealingKeyBytes) {
-    return absl::FailedPreconditionError(fmt::format(
-        "the sealing key {} has {} bytes, not {}; restore it from its copy", path, key.size(), kSealingKeyBytes));
-  }
-  return key;
-}
-
-absl::StatusOr<std::string> MakeSealingKey(const std::string& path) {
-  std::string key(kSealingKeyBytes, '\0');
-  if (RAND_bytes(Bytes(key), kSealingKeyBytes) != 1) return absl::InternalError("the system has no randomness to give");
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  if (!folder.empty()) RETURN_IF_ERROR(pki::MakeDirectory(folder, 0700));
-  RETURN_IF_ERROR(pki::WriteNewFile(path, key, 0600));
-  return key;
 }
 
 }  // namespace holdfast::auth

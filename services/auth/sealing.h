@@ -36,6 +36,12 @@ class Sealing {
   // version.
   absl::StatusOr<std::string> Open(std::string_view name, uint64_t version, std::string_view sealed) const;
 
+  // True if its first key sealed this, as far as the header tells.
+  bool IsSealedWithFirst(std::string_view sealed) const;
+
+  // Of all keys, as KeyId().
+  std::vector<std::string> KeyIds() const;
+
   // Of the first key, 16 hexadecimal digits; no secret.
   std::string KeyId() const;
 
@@ -47,13 +53,5 @@ class Sealing {
   explicit Sealing(std::vector<Key> keys) : keys_(std::move(keys)) {}
   std::vector<Key> keys_;
 };
-
-// The key in `path`. NOT_FOUND if there is no such file; otherwise an error that says what is wrong with it (size,
-// mode, unreadable) and what to do.
-absl::StatusOr<std::string> ReadSealingKey(const std::string& path);
-
-// Makes a random key and the file with it (0600, in a folder of 0700), on disk when this returns. ALREADY_EXISTS if it
-// is there.
-absl::StatusOr<std::string> MakeSealingKey(const std::string& path);
 
 }  // namespace holdfast::auth

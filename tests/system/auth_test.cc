@@ -4,6 +4,9 @@
 
 #include <filesystem>
 
+#include "absl/strings/escaping.h"
+#include "holdfast/auth/v1/auth.grpc.pb.h"
+#include "lib/rpc/channel.h"
 #include "tests/system/rig.h"
 #include "tests/system/sas.h"
 #include "tests/system/scripted_hub.h"
@@ -118,10 +121,41 @@ TEST(AuthTest, NoDeviceKeyLiesInTheDataDirectory) {
   ASSERT_TRUE(gateway.Start());
   ASSERT_THAT(gateway.TryLogin("dev1", SasToken(kHub, "dev1", gateway.key("dev1"))), Optional(ConnackCode::kAccepted));
   ASSERT_TRUE(gateway.Stop());
+  std::string raw;
+  ASSERT_TRUE(absl::Base64Unescape(gateway.key("dev1"), &raw));
   for (const auto& entry : std::filesystem::recursive_directory_iterator(gateway.data_dir())) {
     if (!entry.is_regular_file()) continue;
-    EXPECT_EQ(ReadFile(entry.path()).find(gateway.key("dev1")), std::string::npos) << entry.path();
+    const std::string content = ReadFile(entry.path());
+    EXPECT_EQ(content.find(gateway.key("dev1")), std::string::npos) << entry.path();
+    EXPECT_EQ(content.find(raw), std::string::npos) << entry.path();
   }
+}
+
+// P6
+TEST(AuthTest, SealingKeyIsRotatedUnderwayAndNothingIsLost) {
+  Gateway gateway({.devices = DeviceNames(2)});
+  ASSERT_TRUE(gateway.Start());
+  const std::string key_file = gateway.data_dir() + "/secrets/sealing.key";
+  const std::string old_key = ReadFile(key_file);
+  {
+    rpc::Channels auth(gateway.run_dir(), "auth");
+    grpc::ClientContext context;
+    rpc::SetDeadline(&context, absl::Seconds(30));
+    auth::v1::SealingKeys keys;
+    const auto stub = auth::v1::Keys::NewStub(auth.Pick());
+    ASSERT_TRUE(stub->RotateSealingKey(&context, auth::v1::RotateSealingKeyRequest(), &keys).ok());
+    EXPECT_EQ(keys.key_ids_size(), 2);
+    EXPECT_EQ(keys.records_older(), 0u);
+    EXPECT_GE(keys.records_current(), 3u) << "two devices and what is said of them";
+  }
+  EXPECT_THAT(gateway.TryLogin("dev1", SasToken(kHub, "dev1", gateway.key("dev1"))), Optional(ConnackCode::kAccepted));
+  std::filesystem::remove(gateway.identities_path());
+  gateway.KillAll();
+  const std::string ring = ReadFile(key_file);
+  ASSERT_EQ(ring.size(), 2 * old_key.size());
+  EXPECT_EQ(ring.substr(old_key.size()), old_key) << "behind the new one until nothing can need it";
+  ASSERT_TRUE(gateway.Start());
+  EXPECT_THAT(gateway.TryLogin("dev2", SasToken(kHub, "dev2", gateway.key("dev2"))), Optional(ConnackCode::kAccepted));
 }
 
 }  // namespace
