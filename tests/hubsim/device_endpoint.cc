@@ -13,6 +13,8 @@ using nlohmann::json;
 
 namespace {
 
+constexpr size_t kPruneMin = 64;
+
 std::string FullId(const Sender& sender) {
   return sender.module_id.empty() ? sender.device_id : sender.device_id + "/" + sender.module_id;
 }
@@ -41,9 +43,10 @@ DeviceEndpoint::DeviceEndpoint(boost::asio::io_context& io, boost::asio::ssl::co
 DeviceEndpoint::~DeviceEndpoint() = default;
 
 void DeviceEndpoint::OnSocket(tcp::socket socket) {
-  if (connections_.size() >= kDeviceConnectionsMax) {
+  if (connections_.size() >= prune_at_) {
     std::erase_if(connections_, [](const auto& weak) { return weak.expired(); });
     if (connections_.size() >= kDeviceConnectionsMax) return spdlog::warn("connection refused: too many");
+    prune_at_ = std::clamp(2 * connections_.size(), kPruneMin, kDeviceConnectionsMax);
   }
   auto connection = std::make_shared<DeviceConnection>(std::move(socket), tls_, *this, next_connection_++);
   connections_.push_back(connection);
@@ -102,14 +105,14 @@ void DeviceEndpoint::OnRegistryChanged(std::string_view device_id) {
     const auto grant = state_.authenticator->CheckClient(claim, now);
     if (!grant.ok()) connection->Close("identity changed");
   }
-  absl::erase_if(clients_, [this](const auto& entry) {
-    const auto [device, module] = SplitId(entry.first);
-    const bool exists = module.empty() ? state_.registry.FindDevice(device) != nullptr
-                                       : state_.registry.FindModule(device, module) != nullptr;
-    if (exists) return false;
-    state_.twins.Remove(entry.first);
-    return entry.second.connection == nullptr;
-  });
+  const auto is_gone = [this](std::string_view id) {
+    const auto [device, module] = SplitId(id);
+    return module.empty() ? state_.registry.FindDevice(device) == nullptr
+                          : state_.registry.FindModule(device, module) == nullptr;
+  };
+  absl::erase_if(clients_,
+                 [&](const auto& entry) { return entry.second.connection == nullptr && is_gone(entry.first); });
+  state_.twins.RemoveIf(is_gone);
 }
 
 void DeviceEndpoint::OnFaultsChanged() {

@@ -102,7 +102,9 @@ class DeviceEndpoint {
   uint64_t next_connection_ = 1;
   absl::Time batch_time_ = absl::InfinitePast();
   StringMap<Client> clients_;
+  // Those that are gone stay until there are prune_at_.
   std::vector<std::weak_ptr<DeviceConnection>> connections_;
+  size_t prune_at_ = 0;
   Listener listener_;
 };
 

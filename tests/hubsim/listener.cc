@@ -22,6 +22,7 @@ absl::Status Listener::Open(const std::string& address, uint16_t port) {
 
 error_code Listener::Listen() {
   error_code error;
+  ++opened_;
   acceptor_.emplace(io_);
   acceptor_->open(endpoint_.protocol(), error);
   if (!error) acceptor_->set_option(tcp::acceptor::reuse_address(true), error);
@@ -32,8 +33,9 @@ error_code Listener::Listen() {
 }
 
 void Listener::Accept() {
-  acceptor_->async_accept([this](const error_code& error, tcp::socket socket) {
-    if (error == boost::asio::error::operation_aborted) return;
+  acceptor_->async_accept([this, opened = opened_](const error_code& error, tcp::socket socket) {
+    // Closed, or opened anew, since then.
+    if (error == boost::asio::error::operation_aborted || !acceptor_ || opened != opened_) return;
     if (!error) {
       error_code ignored;
       socket.set_option(tcp::no_delay(true), ignored);
@@ -41,7 +43,7 @@ void Listener::Accept() {
     } else {
       spdlog::warn("accept failed port={} error={}", port(), error.message());
     }
-    if (acceptor_ && acceptor_->is_open()) Accept();
+    if (acceptor_ && opened == opened_) Accept();
   });
 }
 

@@ -32,6 +32,7 @@ class Listener {
   boost::asio::io_context& io_;
   const OnSocket on_socket_;
   boost::asio::ip::tcp::endpoint endpoint_;
+  uint64_t opened_ = 0;  // how often
   std::optional<boost::asio::ip::tcp::acceptor> acceptor_;
 };
 

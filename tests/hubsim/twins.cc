@@ -140,6 +140,10 @@ absl::StatusOr<json> Twins::Edit(std::string_view id, const json& edit, bool rep
   return push;
 }
 
+void Twins::RemoveIf(const std::function<bool(std::string_view id)>& is_gone) {
+  absl::erase_if(twins_, [&is_gone](const auto& entry) { return is_gone(entry.first); });
+}
+
 json Twins::Save() const {
   json out = json::object();
   for (const auto& [id, twin] : twins_) {

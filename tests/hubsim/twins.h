@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -38,7 +39,8 @@ class Twins {
  public:
   // The twin, empty if nothing was ever written to it.
   const Twin& Get(std::string_view id) const;
-  void Remove(std::string_view id) { twins_.erase(id); }
+  // Those whose identity is no more.
+  void RemoveIf(const std::function<bool(std::string_view id)>& is_gone);
 
   // What a device gets: {"desired":{…,"$version":n},"reported":{…,"$version":n}}.
   std::string DeviceDocument(std::string_view id) const;

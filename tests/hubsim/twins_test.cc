@@ -87,8 +87,10 @@ TEST(TwinsTest, LoadsWhatItSaves) {
 TEST(TwinsTest, ARemovedIdentityStartsAnew) {
   Twins twins;
   ASSERT_TRUE(twins.PatchReported("d", {{"a", 1}}, kNow).ok());
-  twins.Remove("d");
+  ASSERT_TRUE(twins.PatchReported("e", {{"a", 1}}, kNow).ok());
+  twins.RemoveIf([](std::string_view id) { return id == "d"; });
   EXPECT_EQ(twins.Get("d").reported_version, 1);
+  EXPECT_EQ(twins.Get("e").reported_version, 2);
 }
 
 }  // namespace

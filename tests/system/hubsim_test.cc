@@ -285,6 +285,26 @@ TEST_F(HubsimTest, CloudToDeviceIsKeptUntilItIsAcknowledged) {
   EXPECT_EQ(hub_.Control("POST", "/c2d", {{"device", "leaf"}, {"payload", "x"}}).status, 403) << "the inbox is full";
 }
 
+TEST_F(HubsimTest, ARemovedDeviceLeavesNothingBehind) {
+  const std::string generation = hub_.Get("dev").at("generationId");
+  hub_.PatchDesired("dev", {{"rate", 5}});
+  hub_.SendToDevice("dev", "x");
+  hub_.Remove("dev");
+  EXPECT_EQ(hub_.Control("GET", "/devices/dev").status, 404);
+  hub_.PutDevice("dev");
+  EXPECT_NE(hub_.Get("dev").at("generationId"), generation);
+  EXPECT_EQ(hub_.Twin("dev").at("properties").at("desired").at("$version"), 1);
+  EXPECT_TRUE(hub_.Control("GET", "/c2d?device=dev").body.empty());
+}
+
+TEST_F(HubsimTest, AHangMayLeaveAloneWhoIsThere) {
+  const auto device = Connect("dev");
+  hub_.SetFault({{"kind", "hang"}, {"existing", false}});
+  device->Publish(EventsTopic("dev"), "x");
+  EXPECT_TRUE(device->WaitForAcks(1));
+  EXPECT_FALSE(TlsDevice(HubLogin(hub_, "leaf")).WaitConnected(kShort));
+}
+
 TEST_F(HubsimTest, SurvivesARestartWithItsRegistryAndTwins) {
   hub_.PatchDesired("dev", {{"rate", 5}});
   const json before = hub_.Get("leaf");
