@@ -129,6 +129,8 @@ absl::Status AddExtensions(X509* certificate, X509* issuer, const Recipe& recipe
   X509V3_CTX context;
   X509V3_set_ctx(&context, issuer, certificate, nullptr, nullptr, 0);
   for (const auto& [nid, text] : recipe.extensions) {
+    // A CA of the operator's may have no identifier to refer to.
+    if (nid == NID_authority_key_identifier && X509_get0_subject_key_id(issuer) == nullptr) continue;
     X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, &context, nid, text.c_str());
     const bool ok = extension != nullptr && X509_add_ext(certificate, extension, -1) == 1;
     X509_EXTENSION_free(extension);
