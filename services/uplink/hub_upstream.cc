@@ -281,6 +281,7 @@ void HubUpstream::OnOpen(LaneId lane) {
     from = token_->made_at + kRenewFrom * token_->lifetime;
     by = token_->made_at + kRenewBy * token_->lifetime;
   }
+  child(lane).refused = false;
   plan_.OnOpen(lane, Now(), from, by);
   Fill(lane);
 }
@@ -353,9 +354,11 @@ void HubUpstream::OnClosed(LaneId lane, const mqtt::Closed& closed, bool was_ope
     c.pace.OnThrottled();
     if (closed.reason == mqtt::CloseReason::kLost || closed.reason == mqtt::CloseReason::kProtocol) CountRefusal(lane);
   }
+  const bool hopeless = c.refusals >= options_.message_refusals_max;
+  if (hopeless) plan_.OnProgress(lane);  // what comes behind it does not wait long
   CloseChild(lane, !drained);
   if (!drained) SetTrouble(lane, Describe(closed));
-  if (c.refusals >= options_.message_refusals_max) {
+  if (hopeless) {
     SetTrouble(lane, fmt::format("the hub closed the connection {} times on the same message", c.refusals));
     spdlog::error("a message is set aside, since the hub does not take it identity={} reason=\"{}\"",
                   host_->window().name(lane), c.trouble);
@@ -364,7 +367,8 @@ void HubUpstream::OnClosed(LaneId lane, const mqtt::Closed& closed, bool was_ope
   }
   if (closed.reason == mqtt::CloseReason::kRefused) {
     counters_->refused.Increment();
-    if (IsNotAuthorized(closed.code)) {
+    c.refused = IsNotAuthorized(closed.code);
+    if (c.refused) {
       sync_.Refresh({ToIdentity(host_->window().name(lane))});
     } else {
       plan_.OnBusy();
@@ -409,7 +413,7 @@ void HubUpstream::OnVerdict(const std::string& identity, Verdict verdict) {
     if (!children_[lane] || host_->window().name(lane) != identity || is_own(lane)) continue;
     Child& c = *children_[lane];
     // Only who was refused as well: the two together leave no doubt.
-    if (c.trouble.empty() || c.gone_until > Now()) return;
+    if (!c.refused || c.gone_until > Now()) return;
     c.gone_until = Now() + kGoneInterval;
     c.trouble =
         verdict == Verdict::kGone ? "the hub does not know it as this gateway's child" : "it is disabled at the hub";

@@ -80,6 +80,8 @@ class HubUpstream final : public Upstream, private HubConnection::Owner {
     // Why it does not get on; empty: it does.
     std::string trouble;
     absl::Time trouble_since;
+    // The hub refused its last login.
+    bool refused = false;
     // The hub says that it is gone or disabled: its messages are set aside until this time.
     absl::Duration gone_until = absl::ZeroDuration();
     // The message at which the hub closed last, and how often in a row.

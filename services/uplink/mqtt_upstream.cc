@@ -31,7 +31,8 @@ void MqttUpstream::Pump() {
   Window& window = host_->window();
   Window::DeadLetters dead;
   woken_.clear();
-  window.Admit(&woken_, &dead);
+  const size_t gathered = client_->out()->size();
+  if (gathered < kOutBytesMax) window.Admit(&woken_, &dead, kOutBytesMax - gathered);
   const Window::Filled filled = window.Fill(kOnlyLane, count_max_, kOutBytesMax, client_->out(), &dead);
   if (!dead.empty()) host_->SetAside(std::move(dead));
   if (filled.packets == 0) return;

@@ -17,7 +17,7 @@ namespace holdfast::uplink {
 class RestClient {
  public:
   struct Options {
-    // "https://hub.example:443"; http:// is for tests.
+    // "https://hub.example:443"; http:// on this machine only, for tests.
     std::string url;
     // PEM; empty: the system's certificates.
     std::string ca_file;

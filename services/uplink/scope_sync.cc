@@ -131,7 +131,8 @@ ScopeOptions ScopeSync::Scope() const {
 }
 
 bool ScopeSync::HasWork() const {
-  return stopping_ || (online_ && !gateway_.empty() && (!requests_.empty() || !singles_.empty()));
+  return stopping_ ||
+         (online_ && !gateway_.empty() && (!requests_.empty() || !singles_.empty() || absl::Now() >= due_));
 }
 
 void ScopeSync::Run() {
@@ -139,11 +140,11 @@ void ScopeSync::Run() {
     bool snapshot = false;
     {
       absl::MutexLock lock(&mutex_);
-      // Woken by work; by time, looked at every second.
+      const absl::Duration until_due = std::max(due_ - absl::Now(), absl::ZeroDuration());
       mutex_.AwaitWithTimeout(absl::Condition(this, &ScopeSync::HasWork),
-                              std::clamp(due_ - absl::Now(), absl::Milliseconds(10), absl::Seconds(1)));
+                              online_ && !gateway_.empty() ? until_due : absl::InfiniteDuration());
       if (stopping_) break;
-      if (!online_ || gateway_.empty()) continue;
+      if (!HasWork()) continue;
       snapshot = absl::Now() >= due_ || !requests_.empty();
     }
     if (snapshot) RunSnapshot();

@@ -69,6 +69,7 @@ TEST_F(UplinkOptionsTest, IotHub) {
   EXPECT_THAT(Error(hub + "scope_api = \"x\""), testing::HasSubstr("scope_api"));
   EXPECT_THAT(Error(hub + "hub_rest_url = \"ftp://x\""), testing::HasSubstr("hub_rest_url"));
   EXPECT_THAT(Error(hub + "hub_rest_url = \"https://x/path\""), testing::HasSubstr("hub_rest_url"));
+  EXPECT_THAT(Error(hub + "hub_rest_url = \"http://x\""), testing::HasSubstr("hub_rest_url"));
   EXPECT_THAT(Error(hub + "username = \"u\""), testing::HasSubstr("kind mqtt"));
   EXPECT_THAT(Error(hub + "gateway_device_id = \"e\""), testing::HasSubstr("client_cert_file"));
   EXPECT_THAT(Error(hub + "token_lifetime = 5"), testing::HasSubstr("token_lifetime"));

@@ -83,10 +83,9 @@ std::string_view Window::BuildId(const Entry& entry) {
   return id_;
 }
 
-std::optional<LaneId> Window::LaneOf(std::string_view record) {
-  if (spread_ == Spread::kOneLane) return kOnlyLane;
+LaneId Window::LaneOf(std::string_view record) {
   EnvelopeView message;
-  if (!ParseEnvelope(record, &message)) return std::nullopt;
+  if (!ParseEnvelope(record, &message)) return kNoLane;
   name_.assign(message.device_id);
   if (!message.module_id.empty()) name_.append("/").append(message.module_id);
   if (const auto it = lane_by_name_.find(name_); it != lane_by_name_.end()) return it->second;
@@ -128,21 +127,20 @@ void Window::Bury(uint64_t number, std::string_view reason, bool told, DeadLette
                    .told = told});
 }
 
-void Window::Admit(std::vector<LaneId>* woken, DeadLetters* dead) {
-  while (!full()) {
-    Entry entry;
+void Window::Admit(std::vector<LaneId>* woken, DeadLetters* dead, uint64_t bytes_max) {
+  const uint64_t bytes_before = bytes_;
+  while (!full() && bytes_ - bytes_before < bytes_max) {
+    Entry& entry = at(next_);
     if (!NextRecord(&entry)) break;
     const uint64_t number = next_++;
     bytes_ += entry.record.size();
-    const auto id = LaneOf(entry.record);
-    entry.lane = id.value_or(kNoLane);
-    at(number) = entry;
-    if (!id) {
+    if (spread_ == Spread::kByIdentity) entry.lane = LaneOf(entry.record);
+    if (entry.lane == kNoLane) {
       Bury(number, "the record is no message envelope", false, dead);
       continue;
     }
-    Lane& lane = lanes_[*id];
-    if (lane.sent == lane.end) woken->push_back(*id);
+    Lane& lane = lanes_[entry.lane];
+    if (lane.sent == lane.end) woken->push_back(entry.lane);
     Push(&lane, number);
   }
 }

@@ -96,9 +96,10 @@ class Window {
   // ones.
   void Add(Block block);
 
-  // Takes records out of the blocks into their lanes, until the window is full or nothing waits. Lanes in which nothing
-  // waited before are added to *woken, unreadable records to *dead.
-  void Admit(std::vector<LaneId>* woken, DeadLetters* dead);
+  // Takes records out of the blocks into their lanes, until the window is full, nothing waits, or `bytes_max` bytes
+  // were taken: what is sent soon is still in the processor's cache then. Lanes in which nothing waited before are
+  // added to *woken, unreadable records to *dead.
+  void Admit(std::vector<LaneId>* woken, DeadLetters* dead, uint64_t bytes_max = UINT64_MAX);
 
   // Appends PUBLISH packets of the lane to *out until `lane_count_max` are in flight there, `out_bytes_max` bytes are
   // in *out, or nothing waits. What can't be published is added to *dead.
@@ -182,8 +183,8 @@ class Window {
   bool NextRecord(Entry* entry);
   void BeginBlock();
   static uint64_t& number(Lane& lane, uint64_t n) { return lane.numbers[n & (lane.numbers.size() - 1)]; }
-  // The lane of the record; nullopt if it is no envelope.
-  std::optional<LaneId> LaneOf(std::string_view record);
+  // The lane of the record's sender; kNoLane if it is no envelope.
+  LaneId LaneOf(std::string_view record);
   void Push(Lane* lane, uint64_t number);
   void Bury(uint64_t number, std::string_view reason, bool told, DeadLetters* dead);
   // "" or why it can't be published. `n`: the message's number in its lane.

@@ -3,6 +3,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/time/clock.h"
+#include "lib/pki/certificate.h"
+#include "lib/pki/private_key.h"
 #include "tests/system/hub_gateway.h"
 #include "tests/system/rig.h"
 
@@ -197,6 +200,86 @@ TEST_F(IotHubDeliveryTest, MessagesOfARemovedChildAreSetAside) {
   EXPECT_TRUE(queue("upstream/dead"));
   EXPECT_TRUE(WaitFor(kPatience, [&] { return Status().lag_messages() == 0; }));
   EXPECT_EQ(rig_->ReceivedOf("dev1"), 0u);
+}
+
+// A message on which the hub always closes the connection: it is set aside, and the line moves on.
+TEST_F(IotHubDeliveryTest, MessageThatTheHubDoesNotTakeIsSetAside) {
+  Begin({"dev1", "dev2"}, {{"uplink.message_refusals_max", "3"}, {"uplink.backoff_max", "\"1s\""}});
+  Fault({{"kind", "reset"}, {"after", 1}, {"unacked", 1}, {"device", "dev1"}, {"times", 3}});
+  Children children(*rig_, {"dev1", "dev2"}, 20);
+  ASSERT_TRUE(children.WaitUntilAcknowledged(20));
+  EXPECT_TRUE(WaitFor(kPatience, [&] { return gateway_->QueueRecords("upstream/dead") == 1; }));
+  EXPECT_TRUE(WaitFor(kPatience, [&] { return Status().lag_messages() == 0; }));
+  const auto arrivals = rig_->Arrivals();
+  EXPECT_EQ(std::ranges::count(arrivals, uint64_t{19}, &Arrival::sequence), 2);
+  EXPECT_EQ(rig_->ReceivedOf("dev2"), 20u);
+}
+
+// CONNACK 3: busy. Nothing is lost, and it gets on by itself.
+TEST_F(IotHubDeliveryTest, BusyHubIsAskedAgain) {
+  Begin({"dev1", "dev2"}, {{"uplink.backoff_max", "\"1s\""}});
+  Fault({{"kind", "connack"}, {"code", 3}, {"device", "dev1"}, {"times", 4}});
+  Children children(*rig_, {"dev1", "dev2"}, 100);
+  ASSERT_TRUE(children.WaitUntilAcknowledged(100));
+  ExpectAll(children, 0);
+}
+
+// P12: when the window is full everybody waits for the one that is refused, which the status names; then all goes on.
+TEST_F(IotHubDeliveryTest, FullWindowWaitsForTheOneThatHoldsTheLine) {
+  Begin({"dev1", "dev2"}, {{"uplink.inflight_count_max", "50"}, {"uplink.stall_timeout", "\"2s\""}});
+  Fault({{"kind", "connack"}, {"code", 5}, {"device", "dev1"}});
+  Children first(*rig_, {"dev1"}, 1);
+  ASSERT_TRUE(first.WaitUntilAcknowledged(1));
+  Children second(*rig_, {"dev2"}, 200);
+  ASSERT_TRUE(second.WaitUntilAcknowledged(200));
+  EXPECT_TRUE(WaitFor(kPatience, [&] { return Status().stalled(); }));
+  const auto status = Status();
+  ASSERT_EQ(status.troubles_size(), 1);
+  EXPECT_EQ(status.troubles(0).device_id(), "dev1");
+  EXPECT_TRUE(status.troubles(0).holds_line());
+  EXPECT_EQ(rig_->ReceivedOf("dev2"), 49u) << "the window holds 50, one is dev1's";
+  EXPECT_FALSE(gateway_->Serving("uplink", "holdfast.uplink.v1.UplinkStatus"));
+  ClearFaults();
+  ASSERT_TRUE(gateway_->WaitUntilDrained(kPatience * 2));
+  EXPECT_EQ(rig_->ReceivedOf("dev2"), 200u);
+  EXPECT_TRUE(WaitFor(kPatience, [&] { return gateway_->Serving("uplink", "holdfast.uplink.v1.UplinkStatus"); }));
+}
+
+// X.509: the gateway's certificate instead of tokens, for itself and for its children.
+TEST(IotHubCertificateTest, GatewayLogsInByCertificate) {
+  Hubsim hub;
+  const TempDir dir;
+  const auto ca = pki::Certificate::FromPem(ReadFile(hub.device_ca_file()));
+  const auto ca_key = pki::PrivateKey::FromPem(ReadFile(hub.device_ca_key_file()));
+  ASSERT_TRUE(ca.ok()) << ca.status();
+  ASSERT_TRUE(ca_key.ok()) << ca_key.status();
+  const auto key = pki::PrivateKey::Generate();
+  const auto certificate = pki::MakeServerCertificate(*key, {"edge"}, *ca, *ca_key, absl::Now());
+  ASSERT_TRUE(certificate.ok()) << certificate.status();
+  WriteFile(dir / "edge.pem", certificate->ToPem());
+  WriteFile(dir / "edge.key", key->ToPem());
+  hub.PutEdge("edge");
+  hub.PutModule(
+      "edge", "$edgeHub",
+      {{"authentication",
+        {{"type", "selfSigned"}, {"x509Thumbprint", {{"primaryThumbprint", certificate->Summary().sha256}}}}}});
+  hub.PutLeaf("dev1", "edge");
+  const auto quoted = [](const std::string& text) { return "\"" + text + "\""; };
+  Gateway gateway({.devices = {"dev1"},
+                   .upstream = "iothub://localhost:" + std::to_string(hub.mqtts_port()),
+                   .config = {{"uplink.ca_file", quoted(hub.ca_file())},
+                              {"uplink.hub_rest_url", quoted(hub.rest_url())},
+                              {"uplink.client_cert_file", quoted(dir / "edge.pem")},
+                              {"uplink.client_key_file", quoted(dir / "edge.key")},
+                              {"uplink.gateway_device_id", quoted("edge")}}});
+  ASSERT_TRUE(gateway.Start());
+  Publisher publisher(gateway.Device("dev1", 20));
+  ASSERT_TRUE(publisher.WaitUntilAcknowledged(20, kPatience));
+  ASSERT_TRUE(gateway.WaitUntilDrained(kPatience));
+  const auto events = hub.Events();
+  ASSERT_EQ(events.size(), 20u);
+  EXPECT_EQ(events[0].device_id, "dev1");
+  EXPECT_EQ(events[0].actor, "edge");
 }
 
 // Slow acknowledgements and disconnects of a throttling hub slow it down and lose nothing.
