@@ -1,60 +1,40 @@
 #pragma once
 
-#include <atomic>
-#include <boost/asio/io_context.hpp>
-#include <memory>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
-#include "cli/child_process.h"
+#include "absl/time/time.h"
+#include "cli/dev_device.h"
 #include "deploy/demo/ledger.h"
-#include "lib/mqtt/client.h"
 
 namespace holdfast::demo {
 
-// A TCP port of 127.0.0.1 that is free now; 0 if there is none.
-uint16_t FreePort();
-
-// The embedded default hub: a mosquitto that keeps nothing on disk, with limits off.
-class Broker {
+// The hub of the demo, with the application behind it that writes into the ledger what arrives.
+class Hub {
  public:
-  // Its files go to `dir`.
-  Broker(std::string dir, uint16_t port) : dir_(std::move(dir)), port_(port) {}
+  // Goes on until the condition holds, at most so long; an error says what was waited for.
+  using Waiter = std::function<absl::Status(const std::string& what, absl::Duration timeout,
+                                            const std::function<bool()>& condition)>;
 
-  uint16_t port() const { return port_; }
-  // Returns once it accepts connections. Error: not installed, or its last words.
-  absl::Status Start();
-  // SIGKILL; all that it held is gone.
-  void Kill() { process_.reset(); }
+  virtual ~Hub() = default;
 
- private:
-  const std::string dir_;
-  const uint16_t port_;
-  std::unique_ptr<cli::ChildProcess> process_;
+  // "mosquitto", for people.
+  virtual std::string Name() const = 0;
+  // There, and the gateway can reach it; also again, after Lose().
+  virtual absl::Status Start(const Waiter& wait) = 0;
+  // Gone. What it had acknowledged has reached the application.
+  virtual absl::Status Lose(const Waiter& wait) = 0;
+
+  // What `holdfast dev` needs to find it.
+  virtual std::string Upstream() const = 0;
+  virtual std::vector<std::string> GatewayEnvironment() const { return {}; }
+  // Devices that the hub knows, and the gateway only by it. Empty: the gateway has its own.
+  virtual std::vector<cli::DevDevice> Devices() const { return {}; }
 };
 
-// The application in the cloud: subscribed to everything at the hub, writes into the ledger what arrives. All on the
-// thread that runs `io`, except subscribed().
-class Subscriber final : public mqtt::Client::Handler {
- public:
-  Subscriber(boost::asio::io_context& io, uint16_t port, Ledger* ledger) : io_(io), port_(port), ledger_(ledger) {}
-
-  // Connects (again).
-  void Start();
-  void Stop();
-  bool subscribed() const { return subscribed_; }
-
- private:
-  void OnConnected(bool session_present, const std::string& address) override;
-  void OnSuback(const mqtt::Suback& suback) override;
-  void OnPublish(const mqtt::Publish& publish) override;
-  void OnClosed(const mqtt::Closed& closed) override { subscribed_ = false; }
-
-  boost::asio::io_context& io_;
-  const uint16_t port_;
-  Ledger* const ledger_;
-  std::unique_ptr<mqtt::Client> client_;
-  std::atomic<bool> subscribed_ = false;
-};
+// Nothing more arrives.
+absl::Status WaitUntilQuiet(const Ledger& ledger, const Hub::Waiter& wait);
 
 }  // namespace holdfast::demo

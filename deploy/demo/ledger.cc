@@ -3,8 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 namespace holdfast::demo {
+namespace {
+
+bool TakeNumber(std::string_view* text, uint64_t* number) {
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), *number);
+  if (error != std::errc() || end == text->data() + text->size() || *end != ' ') return false;
+  text->remove_prefix(static_cast<size_t>(end - text->data()) + 1);
+  return true;
+}
+
+}  // namespace
 
 void Ledger::Mark(std::vector<bool>& set, uint64_t sequence) {
   if (set.size() <= sequence) set.resize(sequence + 1, false);
@@ -62,6 +73,12 @@ std::vector<std::string> Ledger::Lost(size_t limit) const {
     }
   }
   return lost;
+}
+
+void Ledger::DeliveredPayload(std::string_view payload) {
+  uint64_t device = 0;
+  uint64_t sequence = 0;
+  if (TakeNumber(&payload, &device) && TakeNumber(&payload, &sequence)) Delivered(device, sequence);
 }
 
 }  // namespace holdfast::demo

@@ -27,6 +27,8 @@ class Ledger {
   void Sent(size_t device, uint64_t sequence);
   void Acknowledged(size_t device, uint64_t sequence);
   void Delivered(size_t device, uint64_t sequence);
+  // The message with this payload: "<device> <sequence> …". Another payload is nobody's.
+  void DeliveredPayload(std::string_view payload);
 
   Totals Count() const;
   // Up to `limit` of the lost ones: "device 3: message 412".

@@ -93,11 +93,12 @@ int main(int argc, char** argv) {
   app.add_option("--phase", phase_seconds, "Seconds that each phase lasts")
       ->check(CLI::Range(0.5, 600.0))
       ->capture_default_str();
+  app.add_flag("--mosquitto", options.with_mosquitto, "A mosquitto as the hub, instead of a simulated IoT hub");
   app.add_flag("--keep", keep, "Leaves the folder with data and logs");
   CLI11_PARSE(app, argc, argv);
   options.phase = absl::Seconds(phase_seconds);
   std::error_code error;
-  options.holdfast = (std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "holdfast").string();
+  options.bin_dir = std::filesystem::read_symlink("/proc/self/exe", error).parent_path().string();
   const holdfast::TempDir dir;
   options.dir = dir.path();
   const int code = Play(options, stop_signals);

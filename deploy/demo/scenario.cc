@@ -15,6 +15,9 @@
 #include "absl/time/clock.h"
 #include "cli/gateway.h"
 #include "cli/wire.h"
+#include "deploy/demo/mosquitto_hub.h"
+#include "deploy/demo/simulated_hub.h"
+#include "holdfast/auth/v1/auth.grpc.pb.h"
 #include "holdfast/uplink/v1/uplink.grpc.pb.h"
 #include "lib/base/status.h"
 
@@ -61,13 +64,9 @@ Scenario::Scenario(ScenarioOptions options, std::function<bool()> stop_wanted)
       io_thread_([this] { io_.run(); }) {}
 
 Scenario::~Scenario() {
-  OnIo([this] {
-    devices_.clear();
-    subscriber_.reset();
-    relay_.reset();
-  });
+  OnIo([this] { devices_.clear(); });
   if (gateway_ != nullptr) (void)StopGateway();
-  broker_.reset();
+  hub_.reset();
   work_.reset();
   io_.stop();
   io_thread_.join();
@@ -146,32 +145,20 @@ absl::Status Scenario::Pass(absl::Duration time) {
   return WaitFor("time to pass", time + kPatience, [end] { return absl::Now() >= end; });
 }
 
-absl::Status Scenario::StartHub() {
-  RETURN_IF_ERROR(broker_->Start());
-  // The application first, then the gateway: what the hub gets while nobody is subscribed it throws away, as every
-  // broker does.
-  OnIo([this] { subscriber_->Start(); });
-  RETURN_IF_ERROR(
-      WaitFor("the application to subscribe at the hub", kPatience, [this] { return subscriber_->subscribed(); }));
-  absl::Status opened;
-  OnIo([&] { opened = relay_->Open(); });
-  return opened;
+Hub::Waiter Scenario::Waiter() {
+  return [this](const std::string& what, absl::Duration timeout, const std::function<bool()>& condition) {
+    return WaitFor(what, timeout, condition);
+  };
 }
 
-absl::Status Scenario::LoseHub() {
-  OnIo([this] { relay_->Cut(); });
-  // What the hub has acknowledged is the hub's: let the application take it before the broker goes.
-  uint64_t delivered = 0;
-  absl::Time since = absl::Now();
-  RETURN_IF_ERROR(WaitFor("the hub to hand over what it has", kPatience, [&] {
-    if (const uint64_t now = ledger_.Count().delivered + ledger_.Count().duplicated; now != delivered) {
-      delivered = now;
-      since = absl::Now();
-    }
-    return absl::Now() - since > kQuiet;
-  }));
-  OnIo([this] { subscriber_->Stop(); });
-  broker_->Kill();
+absl::Status Scenario::MakeHub() {
+  if (options_.with_mosquitto) {
+    hub_ = std::make_unique<MosquittoHub>(
+        io_, [this](const std::function<void()>& f) { OnIo(f); }, options_.dir, &ledger_);
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(
+      hub_, SimulatedHub::Create(options_.bin_dir + "/holdfast-hubsim", options_.dir, options_.devices, &ledger_));
   return absl::OkStatus();
 }
 
@@ -180,10 +167,11 @@ absl::Status Scenario::StartGateway() {
   std::error_code ignored;
   std::filesystem::remove(out, ignored);
   const std::string command = fmt::format(
-      "exec '{}' --json dev --dir '{}/gw' --devices {} --upstream mqtt://127.0.0.1:{} --log-level info >'{}' "
+      "exec '{}/holdfast' --json dev --dir '{}/gw' --devices {} --upstream {} --log-level info >'{}' "
       "2>>'{}/gateway.log'",
-      options_.holdfast, options_.dir, options_.devices, relay_->port(), out, options_.dir);
-  ASSIGN_OR_RETURN(gateway_, cli::ChildProcess::Start({"gateway", {"/bin/sh", "-c", command}, {}}));
+      options_.bin_dir, options_.dir, options_.devices, hub_->Upstream(), out, options_.dir);
+  ASSIGN_OR_RETURN(gateway_,
+                   cli::ChildProcess::Start({"gateway", {"/bin/sh", "-c", command}, hub_->GatewayEnvironment()}));
   RETURN_IF_ERROR(WaitFor("the gateway to be up", absl::Seconds(60), [&] { return ReadAll(out).ends_with('\n'); }));
   const nlohmann::json json = ReadJson(out);
   if (!json.is_object() || !json.contains("run_dir"))
@@ -215,16 +203,34 @@ absl::Status Scenario::KillService(const std::string& service) {
                  [&] { return ledger_.Count().acknowledged > enough && ConnectedDevices() == options_.devices; });
 }
 
+// The gateway has its devices from the hub: until it has them nobody is let in.
+absl::Status Scenario::AwaitSync() {
+  const std::vector<cli::DevDevice> devices = hub_->Devices();
+  if (devices.empty()) return absl::OkStatus();
+  int synced = 0;
+  RETURN_IF_ERROR(WaitFor("the gateway to have its identities from the hub", kPatience, [&] {
+    const auto identities = cli::Gateway(run_dir_).Call<auth::v1::Identities, auth::v1::ListIdentitiesResponse>(
+        "auth", &auth::v1::Identities::Stub::ListIdentities, auth::v1::ListIdentitiesRequest());
+    synced = identities.ok() ? identities->identities_size() : 0;
+    return static_cast<size_t>(synced) >= devices.size();
+  }));
+  Announce(fmt::format("── synced: the hub told of {} identities, sealed in the store now", synced));
+  return absl::OkStatus();
+}
+
 absl::Status Scenario::StartDevices() {
   const nlohmann::json json = ReadJson(options_.dir + "/gw/dev.json");
   if (!json.is_object()) return absl::InternalError("the gateway's dev.json can't be read");
+  std::vector<cli::DevDevice> devices = hub_->Devices();
+  if (devices.empty()) {
+    for (const nlohmann::json& device : json.at("devices")) devices.push_back({device.at("id"), device.at("key")});
+  }
   for (size_t i = 0; i < static_cast<size_t>(options_.devices); ++i) {
-    const nlohmann::json& device = json.at("devices").at(i);
     devices_.push_back(
         std::make_unique<Device>(io_,
                                  Device::Options{.index = i,
-                                                 .id = device.at("id").get<std::string>(),
-                                                 .key = device.at("key").get<std::string>(),
+                                                 .id = devices.at(i).id,
+                                                 .key = devices.at(i).key,
                                                  .hub_hostname = json.at("hub_hostname").get<std::string>(),
                                                  .host = "localhost",
                                                  .port = json.at("mqtts_port").get<uint16_t>(),
@@ -249,18 +255,17 @@ absl::Status Scenario::Drain() {
 }
 
 absl::Status Scenario::Run() {
-  broker_ = std::make_unique<Broker>(options_.dir, FreePort());
-  relay_ = std::make_unique<Relay>(io_, broker_->port());
-  subscriber_ = std::make_unique<Subscriber>(io_, broker_->port(), &ledger_);
-  Announce("── the hub (mosquitto) and the gateway start");
-  RETURN_IF_ERROR(StartHub());
+  RETURN_IF_ERROR(MakeHub());
+  Announce(fmt::format("── the hub ({}) and the gateway start", hub_->Name()));
+  RETURN_IF_ERROR(hub_->Start(Waiter()));
   RETURN_IF_ERROR(StartGateway());
+  RETURN_IF_ERROR(AwaitSync());
   RETURN_IF_ERROR(StartDevices());
   Announce(fmt::format("── online: {} devices over TLS, {} messages a second", options_.devices,
                        Thousands(static_cast<uint64_t>(options_.devices * options_.messages_per_second))));
   RETURN_IF_ERROR(WaitFor("the first message at the hub", kPatience, [this] { return ledger_.Count().delivered > 0; }));
   RETURN_IF_ERROR(Pass(options_.phase));
-  RETURN_IF_ERROR(LoseHub());
+  RETURN_IF_ERROR(hub_->Lose(Waiter()));
   Announce("── the hub is gone; the gateway holds what devices send");
   RETURN_IF_ERROR(Pass(options_.phase));
   RETURN_IF_ERROR(KillService("store"));
@@ -275,7 +280,7 @@ absl::Status Scenario::Run() {
   Announce(fmt::format("── all {} devices have authenticated again, offline", options_.devices));
   RETURN_IF_ERROR(Pass(options_.phase));
   Announce(fmt::format("── the hub is back; {} messages wait", Thousands(ledger_.Count().lost)));
-  RETURN_IF_ERROR(StartHub());
+  RETURN_IF_ERROR(hub_->Start(Waiter()));
   RETURN_IF_ERROR(Pass(options_.phase));
   RETURN_IF_ERROR(Drain());
   RETURN_IF_ERROR(Pass(kQuiet));  // For copies that may still come.

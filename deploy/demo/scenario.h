@@ -17,13 +17,13 @@
 #include "deploy/demo/device.h"
 #include "deploy/demo/hub.h"
 #include "deploy/demo/ledger.h"
-#include "deploy/demo/relay.h"
 
 namespace holdfast::demo {
 
 struct ScenarioOptions {
-  std::string holdfast;  // Path of the `holdfast` program.
-  std::string dir;       // For all files.
+  std::string bin_dir;          // Of the programs.
+  bool with_mosquitto = false;  // as the hub, instead of a simulated IoT hub
+  std::string dir;              // For all files.
   int devices = 20;
   int messages_per_second = 100;  // Each.
   absl::Duration phase = absl::Seconds(4);
@@ -44,11 +44,11 @@ class Scenario {
   std::vector<std::string> Lost(size_t limit) const { return ledger_.Lost(limit); }
 
  private:
-  absl::Status StartHub();
-  absl::Status LoseHub();
+  absl::Status MakeHub();
   absl::Status StartGateway();
   absl::Status StopGateway();
   absl::Status KillService(const std::string& service);
+  absl::Status AwaitSync();
   absl::Status StartDevices();
   absl::Status Drain();
 
@@ -60,6 +60,8 @@ class Scenario {
   // `what`.
   absl::Status WaitFor(const std::string& what, absl::Duration timeout, const std::function<bool()>& condition);
   absl::Status Pass(absl::Duration time);
+  // WaitFor(), for the hub.
+  Hub::Waiter Waiter();
   // Runs `f` on the I/O thread and waits for it.
   void OnIo(const std::function<void()>& f);
 
@@ -70,9 +72,7 @@ class Scenario {
   Ledger ledger_;
   boost::asio::io_context io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
-  std::unique_ptr<Broker> broker_;
-  std::unique_ptr<Relay> relay_;
-  std::unique_ptr<Subscriber> subscriber_;
+  std::unique_ptr<Hub> hub_;
   std::vector<std::unique_ptr<Device>> devices_;
   std::unique_ptr<cli::ChildProcess> gateway_;
   std::string run_dir_;
