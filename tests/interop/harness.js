@@ -99,15 +99,16 @@ class Hub {
 class Gateway {
   constructor(dir, hub, devices) {
     this.dir = dir;
-    this.hub = hub;
+    this.upstream = hub && `mqtt://127.0.0.1:${hub.port}`;
     this.devices = devices;
+    this.environment = {}; // for `holdfast dev` and its services
   }
 
   async start() {
     const log = fs.openSync(path.join(this.dir, 'gateway.log'), 'a');
     this.process = childProcess.spawn(path.join(BIN_DIR, 'holdfast'),
-      ['dev', '--json', '--dir', path.join(this.dir, 'gateway'), '--upstream', `mqtt://127.0.0.1:${this.hub.port}`,
-        '--devices', String(this.devices)], { stdio: ['ignore', 'pipe', log] });
+      ['dev', '--json', '--dir', path.join(this.dir, 'gateway'), '--upstream', this.upstream, '--devices', String(this.devices)],
+      { stdio: ['ignore', 'pipe', log], env: { ...process.env, ...this.environment } });
     const lines = readline.createInterface({ input: this.process.stdout });
     const line = await new Promise((resolve, reject) => {
       lines.once('line', resolve);
@@ -169,4 +170,4 @@ async function run(options, test) {
   process.exit(failure ? 1 : 0);
 }
 
-module.exports = { run, waitFor, parseBag, exited };
+module.exports = { run, Gateway, waitFor, parseBag, exited };
