@@ -103,7 +103,9 @@ async function changes(hub, gateway, registry, edge, [one, two], clients) {
 
   const [removed, disabled, rekeyed, moved] = [await create('removed'), await create('disabled'), await create('rekeyed'), await create('moved')];
   for (const child of [removed, disabled, rekeyed, moved]) clients.push(await gateway.connect(child));
-  await hub.control('POST', '/faults', { kind: 'refuse' });
+  // For the gateway alone: the registry can still be edited.
+  await hub.control('POST', '/faults', { kind: 'rest_status', code: 503, path: 'edgeHub' });
+  await hub.control('POST', '/faults', { kind: 'refuse', target: 'mqtt' });
   const other = (await registry.create({ deviceId: 'other', capabilities: { iotEdge: true } })).responseBody;
   const late = await create('late');
   await registry.delete('removed');
