@@ -7,6 +7,7 @@
 #include "cli/context.h"
 #include "cli/gateway.h"
 #include "cli/output.h"
+#include "cli/queue_list.h"
 #include "cli/wire.h"
 #include "holdfast/message/v1/message.pb.h"
 #include "holdfast/store/v1/store.grpc.pb.h"
@@ -37,11 +38,7 @@ std::string LaneName(uint32_t priority) {
 int RunList(const Context& context, const std::string& prefix) {
   const auto options = ResolveOptions(context);
   if (!options.ok()) return Fail(context, options.status());
-  store::v1::ListQueuesRequest request;
-  request.set_prefix(prefix);
-  const auto response = Gateway(options->run_dir)
-                            .Call<store::v1::Queues, store::v1::ListQueuesResponse>(
-                                "store", &store::v1::Queues::Stub::ListQueues, request);
+  const auto response = ListQueues(Gateway(options->run_dir), prefix);
   if (!response.ok()) return Fail(context, response.status());
   if (context.json) {
     nlohmann::json queues = nlohmann::json::array();

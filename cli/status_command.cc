@@ -7,6 +7,7 @@
 #include "cli/context.h"
 #include "cli/gateway.h"
 #include "cli/output.h"
+#include "cli/queue_list.h"
 #include "cli/readiness.h"
 #include "cli/wire.h"
 #include "holdfast/auth/v1/auth.grpc.pb.h"
@@ -61,8 +62,7 @@ Snapshot TakeSnapshot(const Gateway& gateway) {
       "uplink", &uplink::v1::UplinkStatus::Stub::GetUplinkStatus, uplink::v1::GetUplinkStatusRequest());
   s.router = gateway.Call<router::v1::Sessions, router::v1::GetRouterStatusResponse>(
       "router", &router::v1::Sessions::Stub::GetRouterStatus, router::v1::GetRouterStatusRequest());
-  s.queues = gateway.Call<store::v1::Queues, store::v1::ListQueuesResponse>(
-      "store", &store::v1::Queues::Stub::ListQueues, store::v1::ListQueuesRequest());
+  s.queues = ListQueues(gateway, "");
   s.store = gateway.Call<store::v1::StoreStatus, store::v1::GetStoreStatusResponse>(
       "store", &store::v1::StoreStatus::Stub::GetStoreStatus, store::v1::GetStoreStatusRequest());
   s.identities = gateway.Call<auth::v1::Identities, auth::v1::ListIdentitiesResponse>(

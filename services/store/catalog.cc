@@ -149,9 +149,15 @@ absl::Status Catalog::Delete(Transaction& tx, std::string_view name) {
 }
 
 void Catalog::ForEach(std::string_view prefix, const std::function<void(Queue&)>& visit) {
-  for (auto it = by_name_.lower_bound(prefix); it != by_name_.end() && it->first.starts_with(prefix); ++it) {
-    visit(*it->second);
-  }
+  Walk(prefix, "", [&visit](Queue& queue) {
+    visit(queue);
+    return true;
+  });
+}
+
+void Catalog::Walk(std::string_view prefix, std::string_view after, const std::function<bool(Queue&)>& visit) {
+  auto it = after.empty() ? by_name_.lower_bound(prefix) : by_name_.upper_bound(after);
+  while (it != by_name_.end() && it->first.starts_with(prefix) && visit(*it->second)) ++it;
 }
 
 size_t Catalog::CollectGarbage(Transaction& tx, size_t keys_max) {

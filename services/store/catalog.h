@@ -37,6 +37,8 @@ class Catalog {
 
   // In order of name, those that start with `prefix`.
   void ForEach(std::string_view prefix, const std::function<void(Queue&)>& visit);
+  // The same for names behind `after` (empty = all), until `visit` returns false.
+  void Walk(std::string_view prefix, std::string_view after, const std::function<bool(Queue&)>& visit);
 
   uint64_t bytes() const { return bytes_; }
   size_t size() const { return by_name_.size(); }

@@ -273,10 +273,18 @@ void Engine::DeleteConsumer(std::string queue, std::string consumer, DoneStatus 
 }
 
 void Engine::ForEachQueue(std::string prefix, Visit visit, DoneStatus done) {
+  auto each = [visit = std::move(visit)](Queue& queue, uint32_t waiting) mutable {
+    visit(queue, waiting);
+    return true;
+  };
+  WalkQueues(std::move(prefix), "", std::move(each), std::move(done));
+}
+
+void Engine::WalkQueues(std::string prefix, std::string after, VisitWhile visit, DoneStatus done) {
   Operation operation;
   operation.plan = [](Transaction&) { return absl::OkStatus(); };
   // Not in the plan, which is called again after a failed write.
-  operation.done = [this, prefix = std::move(prefix), visit = std::move(visit),
+  operation.done = [this, prefix = std::move(prefix), after = std::move(after), visit = std::move(visit),
                     done = std::move(done)](absl::Status status) mutable {
     if (!status.ok()) {
       done(std::move(status));
@@ -284,9 +292,9 @@ void Engine::ForEachQueue(std::string prefix, Visit visit, DoneStatus done) {
     }
     StringMap<uint32_t> waiting;
     for (const Operation& held : held_) ++waiting[held.queue];
-    catalog_->ForEach(prefix, [&](Queue& queue) {
+    catalog_->Walk(prefix, after, [&](Queue& queue) {
       const auto it = waiting.find(queue.info().name);
-      visit(queue, it == waiting.end() ? 0 : it->second);
+      return visit(queue, it == waiting.end() ? 0 : it->second);
     });
     done(std::move(status));
   };

@@ -131,6 +131,9 @@ class Engine {
   // Calls `visit` on the writer's thread for each queue whose name starts with `prefix`, then `done`.
   using Visit = absl::AnyInvocable<void(Queue&, uint32_t waiting_appends)>;
   void ForEachQueue(std::string prefix, Visit visit, DoneStatus done);
+  // The same for names behind `after` (empty = all), until `visit` returns false.
+  using VisitWhile = absl::AnyInvocable<bool(Queue&, uint32_t waiting_appends)>;
+  void WalkQueues(std::string prefix, std::string after, VisitWhile visit, DoneStatus done);
 
   void GrantLease(uint64_t ttl_ms, Done<uint64_t> done);
   void KeepLease(uint64_t lease_id, Done<uint64_t> done);

@@ -14,6 +14,8 @@ namespace {
 
 constexpr uint32_t kListLimitMax = 1000;
 constexpr size_t kListBytesMax = 2 << 20;
+constexpr size_t kQueuesPageDefault = 100;
+constexpr size_t kQueuesPageMax = 1000;
 
 using grpc::CallbackServerContext;
 using grpc::ServerUnaryReactor;
@@ -100,11 +102,25 @@ ServerUnaryReactor* QueuesService::ConfigureQueue(CallbackServerContext* context
 
 ServerUnaryReactor* QueuesService::ListQueues(CallbackServerContext* context, const v1::ListQueuesRequest* request,
                                               v1::ListQueuesResponse* response) {
+  if (request->page_size() > kQueuesPageMax) {
+    return Answer(context, absl::InvalidArgumentError(
+                               fmt::format("page_size {} is more than {}", request->page_size(), kQueuesPageMax)));
+  }
+  if (!request->page_token().empty() && !request->page_token().starts_with(request->prefix())) {
+    return Answer(context, absl::InvalidArgumentError("page_token is not one of this prefix"));
+  }
   ServerUnaryReactor* const reactor = context->DefaultReactor();
-  engine_->ForEachQueue(
-      request->prefix(),
-      [response, engine = engine_](Queue& queue, uint32_t waiting) {
+  const size_t page = request->page_size() == 0 ? kQueuesPageDefault : request->page_size();
+  engine_->WalkQueues(
+      request->prefix(), request->page_token(),
+      [response, page, bytes = size_t{0}, engine = engine_](Queue& queue, uint32_t waiting) mutable {
+        if (static_cast<size_t>(response->queues_size()) >= page || bytes >= kListBytesMax) {
+          response->set_next_page_token(response->queues().rbegin()->name());
+          return false;
+        }
         Describe(queue, waiting, engine->clock().NowMs(), response->add_queues());
+        bytes += response->queues().rbegin()->ByteSizeLong();
+        return true;
       },
       Finisher(reactor));
   return reactor;

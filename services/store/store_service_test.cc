@@ -1,6 +1,7 @@
 // The store as its callers see it: over its Unix socket.
 #include "services/store/store_service.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <gtest/gtest.h>
@@ -330,6 +331,44 @@ TEST_F(StoreServiceTest, ErrorsHaveTheirCodes) {
   v1::PullResponse block;
   EXPECT_FALSE(pull->Read(&block));
   EXPECT_EQ(pull->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+// P12: a list of any length comes in pages.
+TEST_F(StoreServiceTest, P12_ListQueuesGivesPages) {
+  constexpr int kQueues = 205;
+  std::vector<std::string> names;
+  for (int i = 0; i < kQueues; ++i) names.push_back(fmt::format("in/{:03}", i));
+  AppendOne(Request(1, "before", {"a"}));
+  AppendOne(Request(2, "later", {"a"}));
+  for (const std::string& name : names) AppendOne(Request(3, name, {"a"}));
+  for (const uint32_t page_size : {0u, 1u, 60u, 205u, 1000u}) {
+    v1::ListQueuesRequest request;
+    request.set_prefix("in/");
+    request.set_page_size(page_size);
+    std::vector<std::string> listed;
+    size_t pages = 0;
+    do {
+      Context context;
+      v1::ListQueuesResponse response;
+      ASSERT_TRUE(queues_->ListQueues(&context, request, &response).ok());
+      for (const auto& queue : response.queues()) listed.push_back(queue.name());
+      request.set_page_token(response.next_page_token());
+      ++pages;
+    } while (!request.page_token().empty() && pages <= names.size());
+    EXPECT_EQ(listed, names) << page_size;
+    const size_t per_page = page_size == 0 ? 100 : page_size;
+    EXPECT_EQ(pages, (names.size() + per_page - 1) / per_page) << page_size;
+  }
+  v1::ListQueuesRequest wrong;
+  v1::ListQueuesResponse response;
+  wrong.set_page_size(1001);
+  EXPECT_EQ(queues_->ListQueues(std::make_unique<Context>().get(), wrong, &response).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  wrong.set_page_size(0);
+  wrong.set_prefix("in/");
+  wrong.set_page_token("later");
+  EXPECT_EQ(queues_->ListQueues(std::make_unique<Context>().get(), wrong, &response).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(StoreServiceTest, ListQueuesAndStatusTellWhatIsThere) {

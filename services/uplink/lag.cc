@@ -27,6 +27,7 @@ Lag::Value Lag::Get(absl::Duration max_age) {
   pb::ListQueuesRequest request;
   pb::ListQueuesResponse response;
   request.set_prefix(kQueue);
+  request.set_page_size(1);  // It is the first of those that begin with its name.
   const bool ok = pb::Queues::NewStub(channels_->Pick())->ListQueues(&context, request, &response).ok();
   absl::MutexLock lock(&mutex_);
   if (!ok) return value_;

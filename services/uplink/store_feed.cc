@@ -115,6 +115,7 @@ absl::Status StoreFeed::FindIncarnation() {
     pb::ListQueuesRequest request;
     pb::ListQueuesResponse response;
     request.set_prefix(kQueue);
+    request.set_page_size(1);  // It is the first of those that begin with its name.
     RETURN_IF_ERROR(rpc::FromGrpc(stub->ListQueues(&context, request, &response)));
     for (const pb::Queue& queue : response.queues()) {
       if (queue.name() != kQueue) continue;

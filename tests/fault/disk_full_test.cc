@@ -88,7 +88,9 @@ void DiskFullTest::Run(std::map<std::string, std::string> config) {
   ASSERT_TRUE(fleet.Finish());
   EXPECT_TRUE(hub.WaitForMessages(fleet.total_acknowledged(), kPatience));
   EXPECT_TRUE(gateway.Serving("store"));
-  ExpectDelivered(fleet, hub.Arrivals(), fleet.resent() + 2 * 1024);
+  // No copies of the gateway's own: the hub is away before the first message, so uplink has nothing in flight when the
+  // disk fills; the store holds or repeats what it could not write, and router's streams to it stay.
+  ExpectDelivered(fleet, hub.Arrivals(), fleet.resent());
 }
 
 // P8
