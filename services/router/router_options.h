@@ -30,7 +30,7 @@ struct RouterOptions {
   // Failed attempts to connect per peer address: so many at once, so many a second for ever. Above, what comes from
   // there is closed before the TLS handshake. Attempts that succeed don't count.
   int64_t failed_connects_burst = 2000;
-  int64_t failed_connects_per_second = 100;
+  int64_t failed_connects_per_second = 50;
   // A keep-alive above this, or of 0, counts as this (IoT Hub: 1767 s).
   absl::Duration keep_alive_max = absl::Seconds(1767);
   // Remaining length of a packet, the number behind its first byte.

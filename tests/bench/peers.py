@@ -97,7 +97,8 @@ class Holdfast:
 
     name = "holdfast"
 
-    def __init__(self, bin_dir, directory, hub_port=None, devices=100):
+    # `tls`: MQTT over TLS too, on tls_port, with a certificate made by openssl.
+    def __init__(self, bin_dir, directory, hub_port=None, devices=100, tls=False):
         self.bin_dir = bin_dir
         self.directory = tempfile.mkdtemp(prefix="gw-", dir=directory)
         self.port = free_port()
@@ -115,9 +116,18 @@ class Holdfast:
         with open(self.config, "w") as f:
             f.write(f'[gateway]\nhub_hostname = "{HUB_HOSTNAME}"\nrun_dir = "{self.directory}/run"\n'
                     f'data_dir = "{self.directory}/data"\n[auth]\nidentities_file = "{identities}"\n'
-                    f'[router]\nmqtt_address = "127.0.0.1:{self.port}"\nmqtts_address = ""\n')
+                    f'[router]\nmqtt_address = "127.0.0.1:{self.port}"\n')
+            f.write(self.tls_options() if tls else 'mqtts_address = ""\n')
             if hub_port:
                 f.write(f'[uplink]\nupstream = "mqtt://127.0.0.1:{hub_port}"\n')
+
+    def tls_options(self):
+        self.tls_port = free_port()
+        key, certificate = (os.path.join(self.directory, name) for name in ("server.key", "server.pem"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30",
+                        "-subj", "/CN=localhost", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        return (f'mqtts_address = "127.0.0.1:{self.tls_port}"\ncertificate_file = "{certificate}"\n'
+                f'private_key_file = "{key}"\n')
 
     def spawn(self):
         for service in SERVICES:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-from peers import Counter, Holdfast, Mosquitto, fdatasync_us, free_port, load
+from peers import HUB_HOSTNAME, Counter, Holdfast, Mosquitto, fdatasync_us, free_port, load, port_answers, wait_for
 
 WINDOW = 64
 PAYLOAD = 256
@@ -199,6 +199,30 @@ class Bench:
         self.row(f"start to first PUBACK, {self.stored:,} stored", None, round(seconds, 3), "s", round(seconds, 3), 1, 0.3, lower=True)
         gateway.stop()
 
+    def flood(self):
+        """Ten clients that publish as fast as they can, alone, and while another one fails to log in a thousand times a second."""
+        alone, beside, floods = [], [], []
+        gateway = Holdfast(self.bin_dir, self.directory, tls=True)
+        gateway.start()
+        wait_for("the TLS port answers", lambda: port_answers(gateway.tls_port))
+
+        def rate():
+            return load(self.bin_dir, gateway, "--connections", 10, "--window", WINDOW, "--payload", PAYLOAD,
+                        "--seconds", self.seconds)["rate"]
+        for _ in range(self.rounds):
+            alone.append(rate())
+            with subprocess.Popen([f"{self.bin_dir}/bench-flood", "--port", str(gateway.tls_port), "--rate", "1000", "--seconds",
+                                   str(self.seconds + 6), "--hub-hostname", HUB_HOSTNAME], stdout=subprocess.PIPE, text=True) as flood:
+                # The first 2,000 failures (failed_connects_burst) are heard out.
+                time.sleep(4)
+                beside.append(rate())
+                floods.append(json.loads(flood.communicate()[0]))
+        gateway.stop()
+        self.raw["flood"] = {"alone": alone, "beside": beside, "floods": floods}
+        before, during = statistics.median(alone), statistics.median(beside)
+        self.row("ingest, 10 connections, beside 1,000 failing connects a second", None, round(during), "msg/s",
+                 round(during / before, 2), 0.8, 0.95)
+
     def print_table(self):
         print(f"\n{'':62} {'mosquitto':>10} {'holdfast':>10} {'unit':6} {'ratio':>8} {'must':>8} {'aim':>8}")
         for r in self.rows:
@@ -212,7 +236,7 @@ class Bench:
                   f"{aim:>8}{mark}")
 
 
-CASES = ("tools", "ingest", "through_sink", "through_mosquitto", "drain", "drain_mosquitto", "latency", "memory_and_start")
+CASES = ("tools", "ingest", "through_sink", "through_mosquitto", "drain", "drain_mosquitto", "latency", "memory_and_start", "flood")
 
 
 def main():
