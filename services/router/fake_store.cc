@@ -162,6 +162,11 @@ std::map<std::string, std::string> FakeStore::Content() {
   return content_;
 }
 
+size_t FakeStore::writes() {
+  absl::MutexLock lock(&mutex_);
+  return writes_;
+}
+
 void FakeStore::HoldWrites(bool hold) {
   absl::MutexLock lock(&mutex_);
   hold_writes_ = hold;
@@ -197,6 +202,7 @@ grpc::Status FakeStore::KeyValue::Write(grpc::ServerContext* context, const stor
     if (!store_.has_consumer_) return {grpc::StatusCode::NOT_FOUND, "no consumer"};
     store_.checkpoint_ = std::max(store_.checkpoint_, commit.positions(0).sequence());
   }
+  ++store_.writes_;
   for (const auto& put : request->puts()) store_.content_[put.key()] = put.value();
   for (const auto& del : request->deletes()) store_.content_.erase(del.key());
   return grpc::Status::OK;

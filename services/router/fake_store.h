@@ -46,6 +46,8 @@ class FakeStore final : public store::v1::Queues::Service {
 
   // Keys and values.
   std::map<std::string, std::string> Content();
+  // How often keys were written.
+  size_t writes();
   // From now on writes of keys are not answered; false lets them go.
   void HoldWrites(bool hold);
 
@@ -80,6 +82,7 @@ class FakeStore final : public store::v1::Queues::Service {
   size_t held_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<store::v1::AppendRequest> requests_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::string> content_ ABSL_GUARDED_BY(mutex_);
+  size_t writes_ ABSL_GUARDED_BY(mutex_) = 0;
   bool hold_writes_ ABSL_GUARDED_BY(mutex_) = false;
   bool has_consumer_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t checkpoint_ ABSL_GUARDED_BY(mutex_) = 0;
