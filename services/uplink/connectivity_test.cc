@@ -43,6 +43,33 @@ class ConnectivityTest : public testing::Test {
   Connectivity machine_{{}, [this] { return random_; }};
 };
 
+// Draining goes on while the hub and the gateway agree, so what is owed is watched as well.
+TEST_F(ConnectivityTest, SyncingIsWatchedAndStaysSyncing) {
+  On(Event::kStart);
+  On(Event::kTransport);
+  On(Event::kLogin);
+  EXPECT_EQ(TickUntilAction(absl::Seconds(21), true), Actions{.ping = true});
+  EXPECT_EQ(machine_.state(), LinkState::kSuspect);
+  On(Event::kProgress);
+  EXPECT_EQ(machine_.state(), LinkState::kSyncing) << "nothing is agreed upon yet";
+  EXPECT_EQ(TickUntilAction(absl::Seconds(21), true), Actions{.ping = true});
+  On(Event::kSynced);
+  EXPECT_EQ(machine_.state(), LinkState::kSuspect);
+  On(Event::kProgress);
+  EXPECT_EQ(machine_.state(), LinkState::kOnline);
+}
+
+TEST_F(ConnectivityTest, RenewMakesANewConnectionAtOnce) {
+  EXPECT_EQ(On(Event::kRenew), Actions{}) << "not started";
+  Online();
+  EXPECT_EQ(On(Event::kRenew), (Actions{.drop = true, .connect = true}));
+  EXPECT_EQ(machine_.state(), LinkState::kConnecting);
+  EXPECT_EQ(On(Event::kRenew), Actions{}) << "one is under way";
+  On(Event::kTransport);
+  On(Event::kLogin);
+  EXPECT_EQ(machine_.state(), LinkState::kSyncing);
+}
+
 TEST_F(ConnectivityTest, TheWayUp) {
   EXPECT_EQ(machine_.state(), LinkState::kOffline);
   EXPECT_EQ(On(Event::kStart), Actions{.connect = true});

@@ -4,6 +4,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -22,6 +23,10 @@ constexpr absl::Duration kBackoffMin = absl::Milliseconds(50);
 constexpr absl::Duration kBackoffMax = absl::Seconds(1);
 // Displaced by another consumer of our name: two uplinks are configured. Not to be fought over in a hurry.
 constexpr absl::Duration kDisplacedWait = absl::Seconds(5);
+
+// Of an identity that is gone there may be many: so many are written at once.
+constexpr size_t kDeadLettersAtOnce = 256;
+constexpr size_t kDeadLetterBytesAtOnce = 1 << 20;  // a block may have 4 MiB
 
 bool WorthRetry(const absl::Status& status) {
   return status.code() != absl::StatusCode::kInvalidArgument && status.code() != absl::StatusCode::kNotFound;
@@ -189,21 +194,23 @@ void StoreFeed::WriteLoop() {
   LoadAddress();
   for (;;) {
     std::optional<Window::Checkpoint> checkpoint;
-    std::optional<Window::DeadLetter> letter;
+    std::vector<Window::DeadLetter> letters;
     std::optional<std::string> address;
     {
       absl::MutexLock lock(&mutex_);
       mutex_.Await(absl::Condition(this, &StoreFeed::HasWork));
       checkpoint = std::exchange(checkpoint_, std::nullopt);
       address = std::exchange(address_, std::nullopt);
-      if (!dead_letters_.empty()) {
-        letter = std::move(dead_letters_.front());
+      size_t bytes = 0;
+      while (!dead_letters_.empty() && letters.size() < kDeadLettersAtOnce && bytes < kDeadLetterBytesAtOnce) {
+        bytes += dead_letters_.front().record.size();
+        letters.push_back(std::move(dead_letters_.front()));
         dead_letters_.pop_front();
       }
       if (stopping_ && !checkpoint) return;
     }
     if (checkpoint) WriteCheckpoint(*std::move(checkpoint));
-    if (letter) WriteDeadLetter(*std::move(letter));
+    if (!letters.empty()) WriteDeadLetters(std::move(letters));
     if (address) WriteAddress(*address);
   }
 }
@@ -242,43 +249,58 @@ void StoreFeed::WriteCheckpoint(Window::Checkpoint checkpoint) {
   callbacks_.on_committed(checkpoint.number, absl::Now() - began);
 }
 
-void StoreFeed::WriteDeadLetter(Window::DeadLetter letter) {
+void StoreFeed::ConfigureDeadQueue(const std::shared_ptr<grpc::Channel>& channel) {
+  if (dead_queue_ready_) return;
+  grpc::ClientContext context;
+  rpc::SetDeadline(&context, options_.call_timeout);
+  pb::ConfigureQueueRequest configure;
+  pb::ConfigureQueueResponse configured;
+  configure.set_queue(kDeadQueue);
+  configure.mutable_settings()->set_full_policy(pb::FULL_POLICY_DROP_OLDEST);
+  configure.mutable_settings()->set_ttl_seconds(-1);
+  dead_queue_ready_ = pb::Queues::NewStub(channel)->ConfigureQueue(&context, configure, &configured).ok();
+}
+
+void StoreFeed::WriteDeadLetters(std::vector<Window::DeadLetter> letters) {
   rpc::Backoff backoff(kBackoffMin, kBackoffMax);
   pb::WriteRequest request;
-  pb::AppendRequest* const append = request.add_appends();
-  append->set_queue(kDeadQueue);
-  append->set_priority(letter.priority);
-  append->set_ttl_seconds(-1);
-  append->set_record_count(1);
-  AppendRecord(letter.record, append->mutable_records());
+  for (const Window::DeadLetter& letter : letters) {
+    pb::AppendRequest* append =
+        request.appends().empty() ? nullptr : request.mutable_appends(request.appends_size() - 1);
+    if (!append || append->priority() != letter.priority) {
+      append = request.add_appends();
+      append->set_queue(kDeadQueue);
+      append->set_priority(letter.priority);
+      append->set_ttl_seconds(-1);
+    }
+    append->set_record_count(append->record_count() + 1);
+    AppendRecord(letter.record, append->mutable_records());
+  }
   while (!stopping()) {
     const auto channel = channels_->Pick();
-    if (!dead_queue_ready_) {
-      grpc::ClientContext context;
-      rpc::SetDeadline(&context, options_.call_timeout);
-      pb::ConfigureQueueRequest configure;
-      pb::ConfigureQueueResponse configured;
-      configure.set_queue(kDeadQueue);
-      configure.mutable_settings()->set_full_policy(pb::FULL_POLICY_DROP_OLDEST);
-      configure.mutable_settings()->set_ttl_seconds(-1);
-      dead_queue_ready_ = pb::Queues::NewStub(channel)->ConfigureQueue(&context, configure, &configured).ok();
-    }
+    ConfigureDeadQueue(channel);
     grpc::ClientContext context;
     rpc::SetDeadline(&context, options_.call_timeout);
     pb::WriteResponse response;
     const absl::Status status = rpc::FromGrpc(pb::KeyValue::NewStub(channel)->Write(&context, request, &response));
     if (status.ok()) {
-      spdlog::error("a message can't be published and was set aside queue={} id={} reason=\"{}\"", kDeadQueue,
-                    letter.id, letter.reason);
-      callbacks_.on_dead_letter_kept(letter.number);
+      for (const Window::DeadLetter& letter : letters) {
+        if (!letter.told) {
+          spdlog::error("a message can't be published and was set aside queue={} id={} reason=\"{}\"", kDeadQueue,
+                        letter.id, letter.reason);
+        }
+        callbacks_.on_dead_letter_kept(letter.number);
+      }
       return;
     }
-    spdlog::warn("a message that can't be published is not set aside yet id={} reason=\"{}\"", letter.id, Text(status));
+    spdlog::warn("messages that can't be published are not set aside yet messages={} first={} reason=\"{}\"",
+                 letters.size(), letters.front().id, Text(status));
     Sleep(backoff.Next());
     absl::MutexLock lock(&mutex_);
     if (checkpoint_) {
       // Do not hold up the checkpoint of what was delivered.
-      dead_letters_.push_front(std::move(letter));
+      dead_letters_.insert(dead_letters_.begin(), std::make_move_iterator(letters.begin()),
+                           std::make_move_iterator(letters.end()));
       return;
     }
   }

@@ -75,7 +75,8 @@ class StoreFeed {
   void WriteLoop();
   bool HasWork() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   void WriteCheckpoint(Window::Checkpoint checkpoint);
-  void WriteDeadLetter(Window::DeadLetter letter);
+  void WriteDeadLetters(std::vector<Window::DeadLetter> letters);
+  void ConfigureDeadQueue(const std::shared_ptr<grpc::Channel>& channel);
   void WriteAddress(const std::string& value);
   void LoadAddress();
   // Waits `d`, or until stopping.
