@@ -76,13 +76,8 @@ class AuthServiceTest : public ::testing::Test {
   WantedIdentities wanted_{{}, clock_, *metrics_};
   FailureLimits limits_{{}};
   ClientCertificates certificates_of_clients_{{}};
-  OfflineReadiness readiness_{{.identities_file = "/etc/identities.toml"},
-                              cache_,
-                              hub_,
-                              issuer_,
-                              certificates_of_clients_,
-                              trusted_,
-                              *metrics_};
+  OfflineReadiness readiness_{
+      {.identities_file = "/etc/identities.toml"}, cache_, hub_, issuer_, certificates_of_clients_, *metrics_};
   AuthenticationService authentication_{authenticator_, cache_, wanted_, limits_, trusted_, clock_, *metrics_};
   rpc::Channels store_{dir_.path(), "store"};
   IdentityRepository repository_{store_};

@@ -14,8 +14,6 @@
 
 namespace holdfast::auth {
 
-namespace v1 = ::holdfast::auth::v1;
-
 // One SyncIdentities call: opens and reads its parts as they come, and hands the whole to IdentitySync when `end` came.
 // A stream that breaks before changes nothing. Owns itself until the call is over.
 class IdentityUpload final : public grpc::ServerReadReactor<v1::SyncIdentitiesRequest> {

@@ -155,7 +155,7 @@ class IdentityUploadTest : public ::testing::Test {
   AuthenticationService authentication_{authenticator_, cache_, wanted_, limits_, trusted_, clock_, *metrics_};
   CertificateIssuer issuer_{{}, trusted_};
   ClientCertificates certificates_{{}};
-  OfflineReadiness readiness_{{}, cache_, hub_, issuer_, certificates_, trusted_, *metrics_};
+  OfflineReadiness readiness_{{}, cache_, hub_, issuer_, certificates_, *metrics_};
   IdentitiesService identities_{cache_, sync_, recipient_, wanted_, readiness_};
   TokensService tokens_{cache_, hub_, trusted_};
   std::unique_ptr<rpc::Server> server_ =

@@ -87,7 +87,7 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
 
   const OfflineReadiness readiness(
       {.identities_file = options.identities_file, .hub_connection_string_file = options.hub_connection_string_file},
-      cache, hub, issuer, client_certificates, trusted_clock, *metrics);
+      cache, hub, issuer, client_certificates, *metrics);
   rpc::Channels store(gateway.run_dir, "store");
   IdentityRepository repository(store);
   absl::Status fatal;             // written before the stop signal, read after it

@@ -10,7 +10,6 @@
 #include "services/auth/client_certificates.h"
 #include "services/auth/hub_credential.h"
 #include "services/auth/identity_cache.h"
-#include "services/auth/trusted_clock.h"
 
 namespace holdfast::auth {
 
@@ -31,13 +30,12 @@ class OfflineReadiness {
 
   // The references must outlive it.
   OfflineReadiness(Options options, const IdentityCache& cache, const HubIdentity& hub, const CertificateIssuer& issuer,
-                   const ClientCertificates& certificates, const TrustedClock& clock, Metrics& metrics)
+                   const ClientCertificates& certificates, Metrics& metrics)
       : options_(std::move(options)),
         cache_(cache),
         hub_(hub),
         issuer_(issuer),
         certificates_(certificates),
-        clock_(clock),
         metrics_(metrics) {}
 
   OfflineReport Judge() const;
@@ -52,7 +50,6 @@ class OfflineReadiness {
   const HubIdentity& hub_;
   const CertificateIssuer& issuer_;
   const ClientCertificates& certificates_;
-  const TrustedClock& clock_;
   Metrics& metrics_;
 };
 

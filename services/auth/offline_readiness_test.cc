@@ -17,7 +17,7 @@ using ::testing::IsEmpty;
 class OfflineReadinessTest : public ::testing::Test {
  protected:
   OfflineReport Judge(const OfflineReadiness::Options& options = {}) {
-    return OfflineReadiness(options, cache_, hub_, issuer_, certificates_, trusted_, *metrics_).Judge();
+    return OfflineReadiness(options, cache_, hub_, issuer_, certificates_, *metrics_).Judge();
   }
   void Load(Credential credential, uint64_t damaged = 0) {
     auto set = std::make_shared<IdentitySet>();

@@ -13,8 +13,6 @@
 
 namespace holdfast::auth {
 
-namespace v1 = ::holdfast::auth::v1;
-
 // One WatchWantedIdentities call: passes on what WantedIdentities says, in order. Owns itself until the call is over.
 // Thread-safe.
 class WantedWatch final : public grpc::ServerWriteReactor<v1::WatchWantedIdentitiesResponse>,
