@@ -69,6 +69,11 @@ nlohmann::json DevJson(const DevDirectory& d, const nlohmann::json& pids) {
                            {"hub_hostname", d.hub_hostname},
                            {"pids", pids},
                            {"devices", std::move(devices)}};
+  if (!d.modules.empty()) result["modules"] = nlohmann::json::array();
+  for (const DevModule& module : d.modules) {
+    result["modules"].push_back(
+        {{"id", module.id}, {"device_id", kOwnDevice}, {"environment", ModuleEnvironment(d, module)}});
+  }
   if (d.hub) {
     result["hub_mqtts_port"] = d.hub->mqtts_port;
     result["hub_rest_url"] = d.hub->rest_url;
@@ -92,6 +97,9 @@ void PrintPeople(const DevDirectory& d, const std::optional<std::string>& upstre
     fmt::print("  {}\n", ConnectionString(d, d.devices[i]));
   if (d.devices.size() > kDevicesShown) {
     fmt::print("  … and {} more: {}/dev.json\n", d.devices.size() - kDevicesShown, d.dir);
+  }
+  for (const DevModule& module : d.modules) {
+    fmt::print("  module {}/{}: its environment is in {}/dev.json\n", kOwnDevice, module.id, d.dir);
   }
   fmt::print("\nCtrl-C stops it; everything is kept in {}.\n\n", d.dir);
   std::fflush(stdout);
@@ -145,6 +153,10 @@ void AddDevCommand(CLI::App* app, Context* context) {
       ->excludes("--upstream");
   dev->add_option("--devices", options->devices, "Devices dev1…devN, made where missing")
       ->check(CLI::Range(1, kDevicesMax))
+      ->capture_default_str();
+  dev->add_option("--modules", options->modules,
+                  "Modules mod1…modN of the gateway's own device edge1, made where missing")
+      ->check(CLI::Range(0, kModulesMax))
       ->capture_default_str();
   dev->add_option("--mqtt-port", options->mqtt_port, "Plain MQTT on loopback [a free port, kept]")
       ->check(CLI::Range(1, 65535));

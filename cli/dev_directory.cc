@@ -25,7 +25,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kLongestSocket[] = "/router/0.sock";
+constexpr char kLongestSocket[] = "/workload/mod99/workload.sock";
 constexpr size_t kSocketPathMax = sizeof(sockaddr_un::sun_path) - 1;
 
 absl::StatusOr<UniqueFd> LockDirectory(const std::string& dir) {
@@ -145,6 +145,15 @@ absl::Status ReadConfig(const DevOptions& options, DevDirectory* d) {
   return absl::OkStatus();
 }
 
+// Auth serves every module that is there; without any it is as the file says.
+void ServeModules(DevDirectory* d) {
+  if (d->modules.empty()) return;
+  std::string ids;
+  for (const DevModule& module : d->modules) ids += (ids.empty() ? "" : ",") + module.id;
+  d->environment.push_back("HOLDFAST_AUTH_WORKLOAD_MODULES=" + ids);
+  d->environment.push_back(fmt::format("HOLDFAST_AUTH_WORKLOAD_DEVICE_ID={}", kOwnDevice));
+}
+
 }  // namespace
 
 absl::StatusOr<DevDirectory> PrepareDevDirectory(const DevOptions& options) {
@@ -166,11 +175,17 @@ absl::StatusOr<DevDirectory> PrepareDevDirectory(const DevOptions& options) {
   RETURN_IF_ERROR(pki::InitCertificates(secrets, d.hostname, absl::Now()).status());
   d.ca_file = secrets + "/" + pki::kRootCaFile;
   if (options.hub.empty()) {
-    ASSIGN_OR_RETURN(d.devices, ProvideDevices(d.dir + "/identities.toml", options.devices));
+    ASSIGN_OR_RETURN(DevIdentities identities,
+                     ProvideIdentities(d.dir + "/identities.toml", options.devices, options.modules));
+    d.devices = std::move(identities.devices);
+    d.modules = std::move(identities.modules);
+    ServeModules(&d);
     return d;
   }
-  ASSIGN_OR_RETURN(DevHub hub, PrepareDevHub(d.dir + "/hub", d.hub_hostname, options.devices));
+  ASSIGN_OR_RETURN(DevHub hub, PrepareDevHub(d.dir + "/hub", d.hub_hostname, options.devices, options.modules));
   d.devices = hub.devices;
+  d.modules = hub.modules;
+  ServeModules(&d);
   d.environment.insert(d.environment.end(), hub.environment.begin(), hub.environment.end());
   d.hub = std::move(hub);
   return d;
@@ -179,6 +194,17 @@ absl::StatusOr<DevDirectory> PrepareDevDirectory(const DevOptions& options) {
 std::string ConnectionString(const DevDirectory& directory, const DevDevice& device) {
   return fmt::format("HostName={};DeviceId={};SharedAccessKey={};GatewayHostName={}", directory.hub_hostname, device.id,
                      device.key, directory.hostname);
+}
+
+std::map<std::string, std::string> ModuleEnvironment(const DevDirectory& directory, const DevModule& module) {
+  return {{"IOTEDGE_WORKLOADURI", fmt::format("unix://{}/workload/{}/workload.sock", directory.run_dir, module.id)},
+          {"IOTEDGE_GATEWAYHOSTNAME", directory.hostname},
+          {"IOTEDGE_IOTHUBHOSTNAME", directory.hub_hostname},
+          {"IOTEDGE_DEVICEID", kOwnDevice},
+          {"IOTEDGE_MODULEID", module.id},
+          {"IOTEDGE_MODULEGENERATIONID", module.generation_id},
+          {"IOTEDGE_APIVERSION", "2019-01-30"},
+          {"IOTEDGE_AUTHSCHEME", "sasToken"}};
 }
 
 absl::Status ReplaceFile(const std::string& path, const std::string& text) {

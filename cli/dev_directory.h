@@ -2,8 +2,8 @@
 // first start, used again at each later one.
 //
 //   DIR/holdfast.toml     written once; yours to edit
-//   DIR/identities.toml   devices dev1… with random keys; kept, extended when more are asked for; 0600
-//   DIR/hub/              with --hub iothub: the simulated hub's registry, certificates and ports (dev_hub.h)
+//   DIR/identities.toml   devices dev1… and modules mod1… with random keys; kept, extended when more are asked for;
+//   0600 DIR/hub/              with --hub iothub: the simulated hub's registry, certificates and ports (dev_hub.h)
 //   DIR/dev.json          what `dev --json` prints, kept up to date with the processes' ids; 0600
 //   DIR/dev.lock          held while `holdfast dev` runs
 //   DIR/data/             data_dir: the store's database, auth's keys and the CAs (data/secrets)
@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +24,7 @@
 namespace holdfast::cli {
 
 inline constexpr int kDevicesMax = 10'000;
+inline constexpr int kModulesMax = 99;
 
 struct DevOptions {
   std::string dir;
@@ -32,6 +34,7 @@ struct DevOptions {
   std::optional<uint16_t> mqtt_port;
   std::optional<uint16_t> mqtts_port;
   int devices = 1;
+  int modules = 0;
   std::string log_level;  // Empty: the configuration's.
 };
 
@@ -47,6 +50,7 @@ struct DevDirectory {
   uint16_t mqtt_port = 0;
   uint16_t mqtts_port = 0;
   std::vector<DevDevice> devices;  // all that have a symmetric key
+  std::vector<DevModule> modules;  // of the gateway's own device, likewise
   std::optional<DevHub> hub;
   // What the services get besides the file: HOLDFAST_… that this run's options set.
   std::vector<std::string> environment;
@@ -58,6 +62,9 @@ absl::StatusOr<DevDirectory> PrepareDevDirectory(const DevOptions& options);
 
 // HostName=…;DeviceId=…;SharedAccessKey=…;GatewayHostName=…
 std::string ConnectionString(const DevDirectory& directory, const DevDevice& device);
+
+// The variables from which an unmodified IoT Edge module starts: IOTEDGE_…
+std::map<std::string, std::string> ModuleEnvironment(const DevDirectory& directory, const DevModule& module);
 
 // Writes `text` to `path` (0600) so that a reader sees the old file or the new one.
 absl::Status ReplaceFile(const std::string& path, const std::string& text);

@@ -19,7 +19,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr char kEdgeDevice[] = "edge1";
 constexpr char kEdgeHub[] = "$edgeHub";
 constexpr size_t kRegistryBytesMax = 64 << 20;
 
@@ -67,31 +66,50 @@ absl::StatusOr<json> NewSasAuthentication() {
 struct Registry {
   std::string edge_hub_key;
   std::vector<DevDevice> devices;
+  std::vector<DevModule> modules;
 };
 
-// The device of that id in the registry's list, or null.
-json* FindDevice(json& devices, std::string_view id) {
-  for (json& device : devices) {
-    if (device.at("deviceId").get_ref<const std::string&>() == id) return &device;
+// The one in the list whose `name` is that id, or null.
+json* Find(json& list, const char* name, std::string_view id) {
+  for (json& entry : list) {
+    if (entry.at(name).get_ref<const std::string&>() == id) return &entry;
   }
   return nullptr;
 }
+json* FindDevice(json& devices, std::string_view id) {
+  return Find(devices, "deviceId", id);
+}
 
-absl::Status AddMissing(json& devices, int count, bool* is_changed) {
-  if (FindDevice(devices, kEdgeDevice) == nullptr) {
+// Their generation ids are given here, so that a module's environment is known before the hub runs.
+absl::Status AddMissingModules(json& modules, int count, bool* is_changed) {
+  for (int i = 1; i <= count; ++i) {
+    const std::string id = fmt::format("mod{}", i);
+    if (Find(modules, "moduleId", id) != nullptr) continue;
+    ASSIGN_OR_RETURN(const json authentication, NewSasAuthentication());
+    modules.push_back({{"moduleId", id},
+                       {"generationId", fmt::to_string(absl::ToUnixNanos(absl::Now()))},
+                       {"authentication", authentication}});
+    *is_changed = true;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddMissing(json& devices, int count, int modules, bool* is_changed) {
+  if (FindDevice(devices, kOwnDevice) == nullptr) {
     ASSIGN_OR_RETURN(const json edge, NewSasAuthentication());
     ASSIGN_OR_RETURN(const json edge_hub, NewSasAuthentication());
-    devices.push_back({{"deviceId", kEdgeDevice},
+    devices.push_back({{"deviceId", kOwnDevice},
                        {"capabilities", {{"iotEdge", true}}},
                        {"authentication", edge},
                        {"modules", json::array({json{{"moduleId", kEdgeHub}, {"authentication", edge_hub}}})}});
     *is_changed = true;
   }
+  RETURN_IF_ERROR(AddMissingModules(FindDevice(devices, kOwnDevice)->at("modules"), modules, is_changed));
   for (int i = 1; i <= count; ++i) {
     const std::string id = fmt::format("dev{}", i);
     if (FindDevice(devices, id) != nullptr) continue;
     ASSIGN_OR_RETURN(const json authentication, NewSasAuthentication());
-    devices.push_back({{"deviceId", id}, {"parent", kEdgeDevice}, {"authentication", authentication}});
+    devices.push_back({{"deviceId", id}, {"parent", kOwnDevice}, {"authentication", authentication}});
     *is_changed = true;
   }
   return absl::OkStatus();
@@ -106,9 +124,14 @@ std::string PrimaryKey(const json& identity) {
 // hub has saved the file, by the parent's scope.
 Registry ReadIdentities(json& devices) {
   Registry result;
-  const json& edge = *FindDevice(devices, kEdgeDevice);
+  const json& edge = *FindDevice(devices, kOwnDevice);
   for (const json& module : edge.at("modules")) {
-    if (module.at("moduleId") == kEdgeHub) result.edge_hub_key = PrimaryKey(module);
+    const std::string id = module.at("moduleId");
+    if (id == kEdgeHub) {
+      result.edge_hub_key = PrimaryKey(module);
+    } else if (!PrimaryKey(module).empty()) {
+      result.modules.push_back({id, module.value("generationId", "")});
+    }
   }
   for (const json& device : devices) {
     const std::string key = PrimaryKey(device);
@@ -117,13 +140,13 @@ Registry ReadIdentities(json& devices) {
   return result;
 }
 
-absl::StatusOr<Registry> ProvideRegistry(const std::string& path, int count) {
+absl::StatusOr<Registry> ProvideRegistry(const std::string& path, int count, int modules) {
   ASSIGN_OR_RETURN(json registry, ReadObject(path));
   try {
     json& devices = registry["devices"];
     if (devices.is_null()) devices = json::array();
     bool is_changed = false;
-    RETURN_IF_ERROR(AddMissing(devices, count, &is_changed));
+    RETURN_IF_ERROR(AddMissing(devices, count, modules, &is_changed));
     if (is_changed) RETURN_IF_ERROR(ReplaceFile(path, registry.dump(2) + "\n"));
     return ReadIdentities(devices);
   } catch (const json::exception& e) {
@@ -147,15 +170,16 @@ absl::Status MakeServerFiles(const std::string& dir, const std::string& hub_host
 
 }  // namespace
 
-absl::StatusOr<DevHub> PrepareDevHub(const std::string& dir, const std::string& hub_hostname, int devices) {
+absl::StatusOr<DevHub> PrepareDevHub(const std::string& dir, const std::string& hub_hostname, int devices,
+                                     int modules) {
   RETURN_IF_ERROR(pki::MakeDirectory(dir, 0700));
   ASSIGN_OR_RETURN(const Settings settings, ProvideSettings(dir + "/hub.json"));
-  ASSIGN_OR_RETURN(Registry registry, ProvideRegistry(dir + "/registry.json", devices));
+  ASSIGN_OR_RETURN(Registry registry, ProvideRegistry(dir + "/registry.json", devices, modules));
   RETURN_IF_ERROR(MakeServerFiles(dir, hub_hostname));
   const std::string connection_string_file = dir + "/edge_connection_string";
   RETURN_IF_ERROR(
       ReplaceFile(connection_string_file, fmt::format("HostName={};DeviceId={};ModuleId={};SharedAccessKey={}\n",
-                                                      hub_hostname, kEdgeDevice, kEdgeHub, registry.edge_hub_key)));
+                                                      hub_hostname, kOwnDevice, kEdgeHub, registry.edge_hub_key)));
   DevHub hub;
   hub.mqtts_port = settings.mqtts_port;
   hub.control_port = settings.control_port;
@@ -164,6 +188,7 @@ absl::StatusOr<DevHub> PrepareDevHub(const std::string& dir, const std::string& 
   hub.service_connection_string =
       fmt::format("HostName={};SharedAccessKeyName=iothubowner;SharedAccessKey={}", hub_hostname, settings.service_key);
   hub.devices = std::move(registry.devices);
+  hub.modules = std::move(registry.modules);
   hub.arguments = {"--hostname",
                    hub_hostname,
                    "--mqtts-port",

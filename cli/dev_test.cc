@@ -103,6 +103,33 @@ TEST_F(DevTest, JsonIsOneLineWithWhatAClientNeeds) {
   for (const auto& [service, pid] : json.at("pids").items()) EXPECT_FALSE(Runs(pid.get<pid_t>())) << service;
 }
 
+TEST_F(DevTest, ModulesHaveTheirEnvironmentAndKeepIt) {
+  auto first = Start("--json --modules 2 --hostname gw.example");
+  const nlohmann::json before = WaitForJson();
+  ASSERT_TRUE(before.is_object()) << Stderr();
+  ASSERT_EQ(before.at("modules").size(), 2u);
+  const auto& module = before.at("modules")[1];
+  EXPECT_EQ(module.at("id"), "mod2");
+  const auto& environment = module.at("environment");
+  EXPECT_EQ(environment.at("IOTEDGE_WORKLOADURI"),
+            "unix://" + before.at("run_dir").get<std::string>() + "/workload/mod2/workload.sock");
+  EXPECT_EQ(environment.at("IOTEDGE_GATEWAYHOSTNAME"), "gw.example");
+  EXPECT_EQ(environment.at("IOTEDGE_IOTHUBHOSTNAME"), "holdfast.local");
+  EXPECT_EQ(environment.at("IOTEDGE_DEVICEID"), module.at("device_id"));
+  EXPECT_EQ(environment.at("IOTEDGE_MODULEID"), "mod2");
+  EXPECT_EQ(environment.at("IOTEDGE_AUTHSCHEME"), "sasToken");
+  EXPECT_FALSE(environment.at("IOTEDGE_MODULEGENERATIONID").get<std::string>().empty());
+  EXPECT_EQ(before.at("devices").size(), 1u) << "modules are no devices";
+  EXPECT_THAT(ReadAll(dir() + "/identities.toml"), HasSubstr("module_id = \"mod2\"\nprimary_key = "));
+  first->Signal(SIGTERM);
+  ASSERT_EQ(WaitForEnd(*first), 0);
+  std::filesystem::remove(stdout_path());
+  auto second = Start("--json --hostname gw.example");
+  EXPECT_EQ(WaitForJson().at("modules"), before.at("modules"));
+  second->Signal(SIGTERM);
+  EXPECT_EQ(WaitForEnd(*second), 0);
+}
+
 TEST_F(DevTest, StopsInReverseOrderAndPrefixesLogs) {
   auto dev = Start("--json");
   ASSERT_TRUE(WaitForJson().is_object()) << Stderr();
