@@ -89,6 +89,14 @@ TEST_F(WorkloadSecretStoredTest, IsMadeOnceSealedAndKept) {
   EXPECT_EQ(record.find(*secret), std::string::npos);
 }
 
+TEST_F(WorkloadSecretStoredTest, StaysTheSameUnderANewSealingKey) {
+  const std::string secret = *repository_.LoadWorkloadSecret(sealing_);
+  const std::string next(32, 'n');
+  const auto resealed = repository_.Reseal(*Sealing::Create({next, std::string(32, 's')}));
+  ASSERT_TRUE(resealed.ok()) << resealed.status();
+  EXPECT_EQ(repository_.LoadWorkloadSecret(*Sealing::Create({next})).value_or(""), secret);
+}
+
 TEST_F(WorkloadSecretStoredTest, ThatDoesNotOpenIsNotReplaced) {
   ASSERT_TRUE(repository_.LoadWorkloadSecret(sealing_).ok());
   const auto before = kv_.Content();

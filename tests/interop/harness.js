@@ -101,13 +101,15 @@ class Gateway {
     this.dir = dir;
     this.upstream = hub && `mqtt://127.0.0.1:${hub.port}`;
     this.devices = devices;
+    this.modules = 0;
     this.environment = {}; // for `holdfast dev` and its services
   }
 
   async start() {
     const log = fs.openSync(path.join(this.dir, 'gateway.log'), 'a');
     this.process = childProcess.spawn(path.join(BIN_DIR, 'holdfast'),
-      ['dev', '--json', '--dir', path.join(this.dir, 'gateway'), '--upstream', this.upstream, '--devices', String(this.devices)],
+      ['dev', '--json', '--dir', path.join(this.dir, 'gateway'), '--upstream', this.upstream, '--devices', String(this.devices),
+        '--modules', String(this.modules)],
       { stdio: ['ignore', 'pipe', log], env: { ...process.env, ...this.environment } });
     const lines = readline.createInterface({ input: this.process.stdout });
     const line = await new Promise((resolve, reject) => {
@@ -149,6 +151,8 @@ async function run(options, test) {
   fs.mkdirSync(path.join(dir, 'hub'));
   const hub = new Hub(path.join(dir, 'hub'), await freePort());
   const gateway = new Gateway(dir, hub, options.devices || 1);
+  gateway.modules = options.modules || 0;
+  gateway.environment = options.environment || {};
   let failure = null;
   try {
     await hub.start();
