@@ -15,7 +15,7 @@ constexpr absl::Duration kPatience = absl::Seconds(30);
 
 absl::StatusOr<std::unique_ptr<SimulatedHub>> SimulatedHub::Create(std::string program, const std::string& dir,
                                                                    int devices, Ledger* ledger) {
-  ASSIGN_OR_RETURN(cli::DevHub hub, cli::PrepareDevHub(dir + "/hub", kHubHostname, devices));
+  ASSIGN_OR_RETURN(cli::DevHub hub, cli::PrepareDevHub(dir + "/hub", kHubHostname, devices, /*modules=*/0));
   return std::unique_ptr<SimulatedHub>(new SimulatedHub(std::move(program), dir, std::move(hub), ledger));
 }
 
