@@ -14,6 +14,7 @@
 #include "holdfast/router/v1/router.grpc.pb.h"
 #include "holdfast/store/v1/store.grpc.pb.h"
 #include "holdfast/uplink/v1/uplink.grpc.pb.h"
+#include "lib/base/log.h"
 #include "lib/base/status.h"
 
 namespace holdfast::cli {
@@ -83,6 +84,27 @@ nlohmann::json ServicesJson(const Snapshot& s) {
   return services;
 }
 
+nlohmann::json ScopeJson(const uplink::v1::ScopeSync& scope) {
+  return {{"last_sync",
+           scope.has_last_sync() ? nlohmann::json(HumanTime(ToTime(scope.last_sync()))) : nlohmann::json(nullptr)},
+          {"last_error", scope.last_error()},
+          {"syncing", scope.syncing()},
+          {"identities", scope.identities()}};
+}
+
+nlohmann::json TroublesJson(const uplink::v1::GetUplinkStatusResponse& status) {
+  nlohmann::json troubles = nlohmann::json::array();
+  for (const auto& trouble : status.troubles()) {
+    troubles.push_back({{"device_id", trouble.device_id()},
+                        {"module_id", trouble.module_id()},
+                        {"reason", trouble.reason()},
+                        {"since", HumanTime(ToTime(trouble.since()))},
+                        {"messages", trouble.messages()},
+                        {"holds_line", trouble.holds_line()}});
+  }
+  return troubles;
+}
+
 nlohmann::json ReadinessJson(const Readiness& r) {
   const auto time = [](absl::Time t) {
     const bool known = t != absl::InfinitePast() && t != absl::InfiniteFuture();
@@ -110,7 +132,11 @@ nlohmann::json ToJson(const Gateway& gateway, const Snapshot& s) {
                     {"delivered", s.uplink->delivered()},
                     {"delivered_per_second", s.uplink->delivered_per_second()},
                     {"connects", s.uplink->connects()},
-                    {"stalled", s.uplink->stalled()}};
+                    {"stalled", s.uplink->stalled()},
+                    {"connections", s.uplink->connections()},
+                    {"scope", s.uplink->has_scope() ? ScopeJson(s.uplink->scope()) : nlohmann::json(nullptr)},
+                    {"troubles", TroublesJson(*s.uplink)},
+                    {"troubles_total", s.uplink->troubles_total()}};
   }
   json["clients"] = nullptr;
   if (s.router.ok()) {
@@ -146,6 +172,16 @@ void PrintReadiness(const Readiness& r) {
   for (const std::string& missing : r.missing) fmt::print("          {}\n", missing);
 }
 
+void PrintScope(const uplink::v1::ScopeSync& scope) {
+  if (scope.has_last_sync()) {
+    fmt::print("scope     {} identities, taken from the hub {}", scope.identities(),
+               HumanTime(ToTime(scope.last_sync())));
+  } else {
+    fmt::print("scope     not taken from the hub since uplink started");
+  }
+  fmt::print("{}{}\n", scope.last_error().empty() ? "" : "; the last attempt failed: ", scope.last_error());
+}
+
 void PrintLink(const Snapshot& s) {
   if (!s.uplink.ok()) return fmt::print("link      unknown: uplink can't be asked\n");
   const auto& u = *s.uplink;
@@ -158,6 +194,12 @@ void PrintLink(const Snapshot& s) {
   fmt::print("\ndelivered {} since uplink started, {:.0f}/s now, {} in flight\n", u.delivered(),
              u.delivered_per_second(), u.in_flight());
   if (u.stalled()) fmt::print("          STALLED: connected, but the hub acknowledges nothing\n");
+  if (u.has_scope()) PrintScope(u.scope());
+  for (const auto& trouble : u.troubles()) {
+    fmt::print("trouble   {}{}{}: {}; {} messages wait{}\n", Printable(trouble.device_id()),
+               trouble.module_id().empty() ? "" : "/", Printable(trouble.module_id()), trouble.reason(),
+               trouble.messages(), trouble.holds_line() ? ", and everybody behind them" : "");
+  }
 }
 
 void PrintClients(const Snapshot& s) {

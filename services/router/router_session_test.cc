@@ -11,7 +11,6 @@ using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::IsEmpty;
 using ::testing::Key;
-using ::testing::Not;
 using ::testing::Optional;
 
 const std::string kSuback("\x90\x03\x00\x09\x00", 5);
