@@ -173,7 +173,7 @@ std::string AnswerWorkloadBytes(const WorkloadApi& api, std::string_view module_
     if (used == 0) break;
   }
   if (error == http::error::need_more) error = {};
-  if (!error && !parser.is_done()) parser.put_eof(error);
+  if (!error && !parser.is_done() && parser.got_some()) parser.put_eof(error);
   const bool is_wrong = IsRequestWrong(error);
   if (!is_wrong && (error || !parser.is_done())) return "";
   const WorkloadResponse answer = is_wrong ? Refuse(error) : Ask(api, module_id, parser);

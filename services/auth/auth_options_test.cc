@@ -1,0 +1,46 @@
+#include "services/auth/auth_options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "lib/testing/temp_dir.h"
+
+namespace holdfast::auth {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+absl::StatusOr<AuthOptions> Read(const std::string& auth_section) {
+  TempDir dir;
+  std::ofstream(dir / "holdfast.toml") << "[auth]\n" << auth_section;
+  const auto file = ConfigFile::Load(dir / "holdfast.toml");
+  if (!file.ok()) return file.status();
+  const auto gateway = ReadGatewayOptions(**file);
+  if (!gateway.ok()) return gateway.status();
+  return ReadAuthOptions(**file, *gateway);
+}
+
+std::string ErrorOf(const std::string& auth_section) {
+  return std::string(Read(auth_section).status().message());
+}
+
+TEST(AuthOptionsTest, WorkloadModulesNeedTheirDevice) {
+  EXPECT_THAT(ErrorOf("workload_modules = [\"mod1\"]"), HasSubstr("set [auth] workload_device_id"));
+  const auto named = Read("workload_modules = [\"mod1\", \"mod2\"]\nworkload_device_id = \"edge1\"");
+  ASSERT_TRUE(named.ok()) << named.status();
+  EXPECT_THAT(named->workload_modules, ElementsAre("mod1", "mod2"));
+  EXPECT_TRUE(Read("workload_modules = [\"mod1\"]\nhub_connection_string_file = \"/x\"").ok());
+  EXPECT_TRUE(Read("").ok());
+}
+
+TEST(AuthOptionsTest, WorkloadNamesThatAreNoneAreRefused) {
+  EXPECT_THAT(ErrorOf("workload_modules = [\"../mod1\"]\nworkload_device_id = \"edge1\""),
+              HasSubstr("[auth] workload_modules: ../mod1 can't be a module with a socket"));
+  EXPECT_THAT(ErrorOf("workload_device_id = \"a/b\""), HasSubstr("a/b is not a device id"));
+}
+
+}  // namespace
+}  // namespace holdfast::auth
