@@ -1,4 +1,4 @@
-// Keeps MQTT sessions across restarts of router (docs/decisions/0005-sessions-beside-the-queue.md).
+// Keeps MQTT sessions across restarts of router (docs/decisions/0006-sessions-beside-the-queue.md).
 #pragma once
 
 #include <atomic>

@@ -24,7 +24,7 @@ namespace holdfast::uplink {
 
 // Kind `iothub`: a hub that speaks the IoT Hub contract, or a parent gateway. The link is the connection of the
 // gateway's own identity, <device>/$edgeHub; every other identity with messages has a connection of its own while the
-// link is up, on which the gateway speaks for it (docs/decisions/0005-one-queue-many-connections.md). Brings the hub's
+// link is up, on which the gateway speaks for it (docs/decisions/0007-one-queue-many-connections.md). Brings the hub's
 // device scope to auth.
 class HubUpstream final : public Upstream, private HubConnection::Owner {
  public:
