@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "lib/iothub/request_id.h"
 #include "lib/mqtt/property_bag.h"
 
 namespace holdfast::router {
@@ -12,7 +13,6 @@ constexpr std::string_view kMethodFilter = "$iothub/methods/POST/#";
 constexpr std::string_view kTwinGet = "$iothub/twin/GET/";
 constexpr std::string_view kTwinPatch = "$iothub/twin/PATCH/properties/reported/";
 constexpr std::string_view kMethodResponse = "$iothub/methods/res/";
-constexpr std::string_view kRid = "$rid=";
 
 std::string Base(const Identity& identity) {
   return identity.module_id.empty() ? fmt::format("devices/{}", identity.device_id)
@@ -23,20 +23,8 @@ PublishTopic Forbidden(std::string_view reason) {
   return {.kind = PublishKind::kForbidden, .reason = reason};
 }
 
-// The value of $rid in a query "?$rid=1&x=2".
-std::string_view FindRid(std::string_view query) {
-  if (!query.starts_with('?')) return {};
-  query.remove_prefix(1);
-  while (!query.empty()) {
-    const size_t end = std::min(query.find('&'), query.size());
-    if (query.substr(0, end).starts_with(kRid)) return query.substr(kRid.size(), end - kRid.size());
-    query.remove_prefix(std::min(end + 1, query.size()));
-  }
-  return {};
-}
-
 PublishTopic Twin(std::string_view query, bool rid_required) {
-  const std::string_view rid = FindRid(query);
+  const std::string_view rid = iothub::FindRid(query);
   if (rid.empty() && rid_required) return Forbidden("twin request without $rid");
   return {.kind = PublishKind::kTwinRequest, .rid = rid};
 }

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "lib/mqtt/packet.h"
+
 namespace holdfast::uplink {
 
 inline constexpr std::string_view kEdgeHub = "$edgeHub";
@@ -33,5 +35,10 @@ Login ChildLogin(const GatewayIdentity& gateway, std::string_view identity, std:
 
 // "device/module;device;parents;edge1", not encoded.
 std::string AuthChain(const GatewayIdentity& gateway, std::string_view identity, std::string_view parents);
+
+// The hub knows who asked, and says no.
+inline bool IsNotAuthorized(mqtt::ConnackCode code) {
+  return code == mqtt::ConnackCode::kNotAuthorized || code == mqtt::ConnackCode::kBadUserOrPassword;
+}
 
 }  // namespace holdfast::uplink

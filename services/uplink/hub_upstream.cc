@@ -14,47 +14,23 @@
 #include "lib/mqtt/packet.h"
 #include "lib/mqtt/packet_id.h"
 #include "services/uplink/hub_methods.h"
+#include "services/uplink/hub_upstream_counters.h"
 
 namespace holdfast::uplink {
 namespace {
 
 namespace asio = boost::asio;
 
-// Of a token's life: from when it is renewed at an idle moment, and by when in any case.
-constexpr double kRenewFrom = 0.8;
-constexpr double kRenewBy = 0.9;
-// What a child's connection reads into, and gathers for one write: there may be a thousand of them.
-constexpr size_t kChildReadBytes = 2 << 10;
-constexpr size_t kChildOutBytesMax = 64 << 10;
 // Messages of the gateway's own in flight.
 constexpr uint32_t kOwnInFlightMax = 256;
-// An identity that the hub called gone is tried again after so long, or when a snapshot was taken.
-constexpr absl::Duration kGoneInterval = absl::Minutes(5);
-// From this refusal of the same message on, it travels alone, so that it is known which one the hub means.
-constexpr int kAloneAfterRefusals = 2;
 constexpr size_t kTroublesShown = 20;
 // Far from the identifiers that the window may have in flight.
 constexpr uint64_t kSubscribeDistance = 40'000;
-constexpr size_t kNoLimit = SIZE_MAX;
 
 std::function<double()> SystemRandom() {
   std::random_device device;
   std::seed_seq seed{device(), device(), device(), device()};
   return [engine = std::mt19937_64(seed)]() mutable { return std::uniform_real_distribution<double>(0, 1)(engine); };
-}
-
-iothub::Identity ToIdentity(const std::string& name) {
-  const size_t slash = name.find('/');
-  if (slash == std::string::npos) return {name, ""};
-  return {name.substr(0, slash), name.substr(slash + 1)};
-}
-
-bool IsNotAuthorized(mqtt::ConnackCode code) {
-  return code == mqtt::ConnackCode::kNotAuthorized || code == mqtt::ConnackCode::kBadUserOrPassword;
-}
-
-std::string Describe(const mqtt::Closed& closed) {
-  return fmt::format("{}: {}", mqtt::Name(closed.stage), std::string(closed.status.message()));
 }
 
 }  // namespace
@@ -63,25 +39,6 @@ struct HubUpstream::Timer {
   explicit Timer(asio::io_context& io) : timer(io) {}
   asio::steady_timer timer;
   absl::Duration at = absl::InfiniteDuration();
-};
-
-struct HubUpstream::Counters {
-  explicit Counters(Metrics* m)
-      : connections(m->Gauge("holdfast_uplink_connections", "Connections to the hub that are up.")),
-        identity_connects(m->Counter("holdfast_uplink_identity_connects_total", "Connections opened for identities.")),
-        refused(m->Counter("holdfast_uplink_identity_refusals_total", "Logins of identities that the hub refused.")),
-        set_aside(m->Counter("holdfast_uplink_set_aside_total",
-                             "Messages of identities that the hub calls gone, or that it does not take.")),
-        troubles(m->Gauge("holdfast_uplink_identity_troubles", "Identities that don't get on.")),
-        syncs(m->Counter("holdfast_uplink_scope_syncs_total", "Snapshots of the scope that auth took.")),
-        sync_failures(m->Counter("holdfast_uplink_scope_sync_failures_total", "Snapshots of the scope that failed.")) {}
-  prometheus::Gauge& connections;
-  prometheus::Counter& identity_connects;
-  prometheus::Counter& refused;
-  prometheus::Counter& set_aside;
-  prometheus::Gauge& troubles;
-  prometheus::Counter& syncs;
-  prometheus::Counter& sync_failures;
 };
 
 HubUpstream::HubUpstream(Options options, rpc::Channels* auth, Metrics* metrics, const Clock& clock, UpstreamHost* host,
@@ -160,8 +117,8 @@ bool HubUpstream::OnLinkUp(mqtt::Client* client) {
   ++link_number_;
   suspect_ = false;
   if (token_) {
-    own_token_from_ = token_->made_at + kRenewFrom * token_->lifetime;
-    own_token_by_ = token_->made_at + kRenewBy * token_->lifetime;
+    own_token_from_ = token_->renew_from();
+    own_token_by_ = token_->renew_by();
   }
   // The children's: loaded anew with each login, so that renewed files count.
   if (options_.client.tls) {
@@ -251,178 +208,12 @@ void HubUpstream::FillOwn() {
   client_->Flush();
 }
 
-void HubUpstream::Fill(LaneId lane) {
-  Child& c = child(lane);
-  if (!c.connection || !c.connection->open() || c.draining || stopping_) return;
-  Window& window = host_->window();
-  Window::DeadLetters dead;
-  const uint32_t most = c.refusals >= kAloneAfterRefusals ? 1 : c.pace.window();
-  const auto filled = window.Fill(lane, most, kChildOutBytesMax, c.connection->out(), &dead);
-  if (!dead.empty()) host_->SetAside(std::move(dead));
-  if (filled.packets == 0) return;
-  c.pace.OnSent(window.lane_sent(lane), Now());
-  host_->Sent(filled);
-  c.connection->Flush();
-}
-
 size_t HubUpstream::OnPubacks(std::span<const uint16_t> packet_ids) {
   if (!own_lane_) return 0;
   const size_t news = host_->window().OnPubacks(*own_lane_, packet_ids);
   delivered_ += news;
   if (news > 0) FillOwn();
   return news;
-}
-
-void HubUpstream::OnOpen(LaneId lane) {
-  counters_->identity_connects.Increment();
-  absl::Duration from = absl::InfiniteDuration();
-  absl::Duration by = absl::InfiniteDuration();
-  if (token_) {
-    from = token_->made_at + kRenewFrom * token_->lifetime;
-    by = token_->made_at + kRenewBy * token_->lifetime;
-  }
-  child(lane).refused = false;
-  plan_.OnOpen(lane, Now(), from, by);
-  Fill(lane);
-}
-
-void HubUpstream::OnPubacks(LaneId lane, std::span<const uint16_t> packet_ids) {
-  const size_t news = host_->window().OnPubacks(lane, packet_ids);
-  if (news > 0) Progress(lane, news);
-}
-
-void HubUpstream::Progress(LaneId lane, size_t messages) {
-  Window& window = host_->window();
-  Child& c = child(lane);
-  c.progress = true;
-  c.refusals = 0;
-  c.trouble.clear();
-  delivered_ += messages;
-  plan_.OnProgress(lane);
-  c.pace.OnDone(window.lane_done(lane), Now());
-  if (window.empty(lane)) plan_.SetWork(lane, false, Now());
-  Fill(lane);
-  if (c.draining && window.in_flight(lane) == 0) c.connection->Close();
-  host_->Delivered(messages);
-}
-
-void HubUpstream::OpenChild(LaneId lane) {
-  const Login login = ChildLogin(
-      gateway_, host_->window().name(lane),
-      [&]() -> std::string_view {
-        const auto it = parents_.find(ToIdentity(host_->window().name(lane)).device_id);
-        return it == parents_.end() ? std::string_view() : it->second;
-      }(),
-      options_.version);
-  HubConnection::Options options{.client = options_.client,
-                                 .ack_timeout = options_.connectivity.ack_timeout,
-                                 .ping_timeout = options_.connectivity.ping_timeout,
-                                 .stall_timeout = options_.connectivity.stall_timeout};
-  options.client.client_id = login.client_id;
-  options.client.user_name = login.user_name;
-  options.client.password = token_ ? token_->password : "";
-  options.client.tls_context = tls_;
-  options.client.read_bytes = kChildReadBytes;
-  options.client.ping_timeout = std::chrono::milliseconds(absl::ToInt64Milliseconds(options.ping_timeout));
-  if (!link_->numeric_address().empty()) options.client.addresses = {link_->numeric_address()};
-  Child& c = child(lane);
-  c.draining = false;
-  c.connection =
-      std::make_unique<HubConnection>(io_, std::move(options), lane, static_cast<HubConnection::Owner*>(this));
-}
-
-void HubUpstream::Drain(LaneId lane) {
-  Child& c = child(lane);
-  c.draining = true;
-  if (host_->window().in_flight(lane) == 0) c.connection->Close();
-}
-
-// Whatever was in flight waits again.
-void HubUpstream::CloseChild(LaneId lane, bool failed) {
-  Child& c = child(lane);
-  c.connection.reset();
-  c.draining = false;
-  c.pace.OnClosed();
-  host_->window().Rewind(lane);
-  plan_.OnClosed(lane, failed, Now());
-}
-
-void HubUpstream::OnClosed(LaneId lane, const mqtt::Closed& closed, bool was_open) {
-  Child& c = child(lane);
-  const bool drained = closed.reason == mqtt::CloseReason::kLocal || (c.draining && was_open);
-  if (was_open && !drained && client_) {
-    c.pace.OnThrottled();
-    if (closed.reason == mqtt::CloseReason::kLost || closed.reason == mqtt::CloseReason::kProtocol) CountRefusal(lane);
-  }
-  const bool hopeless = c.refusals >= options_.message_refusals_max;
-  if (hopeless) plan_.OnProgress(lane);  // what comes behind it does not wait long
-  CloseChild(lane, !drained);
-  if (!drained) SetTrouble(lane, Describe(closed));
-  if (hopeless) {
-    SetTrouble(lane, fmt::format("the hub closed the connection {} times on the same message", c.refusals));
-    spdlog::error("a message is set aside, since the hub does not take it identity={} reason=\"{}\"",
-                  host_->window().name(lane), c.trouble);
-    c.refusals = 0;
-    SetAside(lane, 1, c.trouble);
-  }
-  if (closed.reason == mqtt::CloseReason::kRefused) {
-    counters_->refused.Increment();
-    c.refused = IsNotAuthorized(closed.code);
-    if (c.refused) {
-      sync_.Refresh({ToIdentity(host_->window().name(lane))});
-    } else {
-      plan_.OnBusy();
-      c.pace.OnThrottled();
-    }
-  }
-  ForgetIfIdle(lane);
-  SetTimer();
-}
-
-// The hub closed the connection. On the same message as the last time, with nothing acknowledged in between?
-void HubUpstream::CountRefusal(LaneId lane) {
-  const Window& window = host_->window();
-  if (window.in_flight(lane) == 0) return;
-  Child& c = child(lane);
-  const uint64_t message = window.lane_done(lane);
-  c.refusals = c.refusals > 0 && c.refused_message == message ? c.refusals + 1 : 1;
-  c.refused_message = message;
-}
-
-void HubUpstream::SetTrouble(LaneId lane, std::string reason) {
-  Child& c = child(lane);
-  const std::string& name = host_->window().name(lane);
-  if (c.trouble.empty()) {
-    c.trouble_since = clock_.WallNow();
-    spdlog::warn("an identity's connection to the hub ended; trying again identity={} reason=\"{}\"", name, reason);
-  }
-  c.trouble = std::move(reason);
-}
-
-void HubUpstream::SetAside(LaneId lane, size_t count_max, const std::string& reason) {
-  Window::DeadLetters dead;
-  const size_t count = host_->window().SetAside(lane, count_max, reason, &dead);
-  counters_->set_aside.Increment(static_cast<double>(count));
-  host_->SetAside(std::move(dead));
-  if (host_->window().waiting(lane) == 0) plan_.SetWork(lane, false, Now());
-}
-
-void HubUpstream::OnVerdict(const std::string& identity, Verdict verdict) {
-  if (verdict != Verdict::kGone && verdict != Verdict::kDisabled) return;
-  for (LaneId lane = 0; lane < children_.size(); ++lane) {
-    if (!children_[lane] || host_->window().name(lane) != identity || is_own(lane)) continue;
-    Child& c = *children_[lane];
-    // Only who was refused as well: the two together leave no doubt.
-    if (!c.refused || c.gone_until > Now()) return;
-    c.gone_until = Now() + kGoneInterval;
-    c.trouble =
-        verdict == Verdict::kGone ? "the hub does not know it as this gateway's child" : "it is disabled at the hub";
-    if (c.connection) CloseChild(lane, false);
-    spdlog::error("the messages of an identity are set aside identity={} queue=upstream/dead reason=\"{}\"", identity,
-                  c.trouble);
-    SetAside(lane, kNoLimit, c.trouble);
-    return;
-  }
 }
 
 void HubUpstream::OnSnapshot(const absl::Status& status, StringMap<std::string> parents) {
@@ -435,16 +226,6 @@ void HubUpstream::OnSnapshot(const absl::Status& status, StringMap<std::string> 
   }
   link_->Synced();
   host_->Changed();
-}
-
-void HubUpstream::ForgetIfIdle(LaneId lane) {
-  if (is_own(lane) || !host_->window().empty(lane) || !plan_.closed(lane)) return;
-  Child& c = *children_[lane];
-  // What is known of an identity that is gone must not be asked for again with each message.
-  if (c.connection || c.gone_until > Now()) return;
-  children_[lane].reset();
-  plan_.Forget(lane);
-  host_->window().Forget(lane);
 }
 
 void HubUpstream::Tick() {
@@ -460,24 +241,9 @@ void HubUpstream::Tick() {
   SetTimer();
 }
 
-void HubUpstream::WatchConnections(absl::Duration now) {
-  for (LaneId lane = 0; lane < children_.size(); ++lane) {
-    if (!children_[lane]) continue;
-    Child& c = *children_[lane];
-    const bool progress = std::exchange(c.progress, false);
-    if (c.connection && c.connection->open() &&
-        !c.connection->Watch(host_->window().in_flight(lane) > 0, progress, now)) {
-      c.pace.OnThrottled();
-      CloseChild(lane, true);
-      SetTrouble(lane, "the hub acknowledges nothing");
-    }
-    ForgetIfIdle(lane);
-  }
-}
-
 void HubUpstream::RenewLink(absl::Duration now) {
   if (!client_ || !token_ || now < own_token_from_ || renewing_) return;
-  const bool newer = token_->made_at + kRenewFrom * token_->lifetime > now;
+  const bool newer = token_->renew_from() > now;
   const bool idle = !own_lane_ || host_->window().in_flight(*own_lane_) == 0;
   if (!newer || (!idle && now < token_->made_at + token_->lifetime)) return;
   renewing_ = true;

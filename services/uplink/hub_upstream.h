@@ -68,6 +68,7 @@ class HubUpstream final : public Upstream, private HubConnection::Owner {
  private:
   struct Timer;
   struct Counters;
+  static constexpr size_t kNoLimit = SIZE_MAX;
 
   // What a lane has besides its messages.
   struct Child {

@@ -22,6 +22,10 @@ struct Token {
   // By Clock::SinceBoot.
   absl::Duration made_at;
   absl::Duration lifetime;
+
+  // From when a connection that uses it is renewed at an idle moment, and by when in any case.
+  absl::Duration renew_from() const { return made_at + 0.8 * lifetime; }
+  absl::Duration renew_by() const { return made_at + 0.9 * lifetime; }
 };
 
 // Keeps a fresh token at hand: asks auth for one at the start, then whenever a quarter of the last one's life is over,

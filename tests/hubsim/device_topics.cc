@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "lib/iothub/request_id.h"
 #include "lib/mqtt/property_bag.h"
 
 namespace holdfast::hubsim {
@@ -13,7 +14,6 @@ namespace {
 constexpr std::string_view kGet = "$iothub/twin/GET/";
 constexpr std::string_view kPatch = "$iothub/twin/PATCH/properties/reported/";
 constexpr std::string_view kMethodResponses = "$iothub/methods/res/";
-constexpr std::string_view kRid = "$rid=";
 
 std::string Base(std::string_view device_id, std::string_view module_id) {
   return module_id.empty() ? fmt::format("devices/{}", device_id)
@@ -24,17 +24,6 @@ Topic Forbidden(std::string_view reason) {
   return {.kind = TopicKind::kForbidden, .reason = reason};
 }
 
-std::string_view FindRid(std::string_view query) {
-  if (!query.starts_with('?')) return {};
-  query.remove_prefix(1);
-  while (!query.empty()) {
-    const size_t end = std::min(query.find('&'), query.size());
-    if (query.substr(0, end).starts_with(kRid)) return query.substr(kRid.size(), end - kRid.size());
-    query.remove_prefix(std::min(end + 1, query.size()));
-  }
-  return {};
-}
-
 Topic MethodResponse(std::string_view rest) {
   const size_t slash = rest.find('/');
   Topic topic{.kind = TopicKind::kMethodResponse};
@@ -43,7 +32,7 @@ Topic MethodResponse(std::string_view rest) {
   if (slash == std::string_view::npos || parsed.ec != std::errc() || parsed.ptr != status.data() + status.size()) {
     return Forbidden("a method response without a status");
   }
-  topic.rid = FindRid(rest.substr(slash + 1));
+  topic.rid = iothub::FindRid(rest.substr(slash + 1));
   return topic.rid.empty() ? Forbidden("a method response without $rid") : topic;
 }
 
@@ -65,10 +54,11 @@ Topic DeviceTopics::Classify(std::string_view topic) const {
     return {.kind = TopicKind::kTelemetry, .bag_at = bag_at};
   }
   if (topic.starts_with(kGet)) {
-    const std::string_view rid = FindRid(topic.substr(kGet.size()));
+    const std::string_view rid = iothub::FindRid(topic.substr(kGet.size()));
     return rid.empty() ? Forbidden("a twin request without $rid") : Topic{.kind = TopicKind::kTwinGet, .rid = rid};
   }
-  if (topic.starts_with(kPatch)) return {.kind = TopicKind::kTwinPatch, .rid = FindRid(topic.substr(kPatch.size()))};
+  if (topic.starts_with(kPatch))
+    return {.kind = TopicKind::kTwinPatch, .rid = iothub::FindRid(topic.substr(kPatch.size()))};
   if (topic.starts_with(kMethodResponses)) return MethodResponse(topic.substr(kMethodResponses.size()));
   return Forbidden(topic.starts_with("devices/") ? "another identity's topic, or none of events"
                                                  : "not a topic of a hub");

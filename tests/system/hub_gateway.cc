@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "tests/system/rig.h"
+
 namespace holdfast::systest {
 
 HubGateway::HubGateway(const std::vector<std::string>& children, std::map<std::string, std::string> config) {
@@ -55,6 +57,10 @@ size_t HubGateway::ReceivedOf(const std::string& child) const {
 
 uplink::v1::GetUplinkStatusResponse HubGateway::Status() const {
   return gateway_->UplinkStatus().value_or(uplink::v1::GetUplinkStatusResponse());
+}
+
+bool HubGateway::StartOnline() {
+  return gateway_->Start() && gateway_->WaitForLink(uplink::v1::LINK_STATE_ONLINE, kPatience);
 }
 
 }  // namespace holdfast::systest

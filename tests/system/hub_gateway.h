@@ -17,6 +17,9 @@ class HubGateway {
   // `children`: "dev1", or "dev1/mod1" for a module of it; `config` as in Gateway::Options. Starts nothing but the hub.
   explicit HubGateway(const std::vector<std::string>& children, std::map<std::string, std::string> config = {});
 
+  // Starts the gateway. True once its link is online: it has its identities then.
+  bool StartOnline();
+
   Hubsim& hub() { return hub_; }
   Gateway& gateway() { return *gateway_; }
 

@@ -46,10 +46,6 @@ class Children {
   std::vector<std::unique_ptr<Publisher>> publishers_;
 };
 
-std::vector<std::string> Names(int n) {
-  return DeviceNames(n);
-}
-
 class IotHubDeliveryTest : public testing::Test {
  protected:
   // Online, with everybody known.
@@ -57,8 +53,7 @@ class IotHubDeliveryTest : public testing::Test {
     rig_ = std::make_unique<HubGateway>(children, config);
     gateway_ = &rig_->gateway();
     hub_ = &rig_->hub();
-    ASSERT_TRUE(gateway_->Start());
-    ASSERT_TRUE(gateway_->WaitForLink(uplink::v1::LINK_STATE_ONLINE, kPatience));
+    ASSERT_TRUE(rig_->StartOnline());
   }
   void Fault(const json& fault) { hub_->SetFault(fault); }
   void ClearFaults() { hub_->ClearFaults(); }
@@ -106,7 +101,7 @@ TEST_F(IotHubDeliveryTest, DevicesAndModulesArriveInOrderOverAnOutage) {
 
 // P1, P2, P3.
 TEST_F(IotHubDeliveryTest, UplinkKilledInTheMiddleOfADrainLosesNothing) {
-  const auto names = Names(6);
+  const auto names = DeviceNames(6);
   Begin(names, {{"uplink.inflight_count_max", "500"}});
   Cut();
   Children children(*rig_, names, 2000);
@@ -125,7 +120,7 @@ TEST_F(IotHubDeliveryTest, UplinkKilledInTheMiddleOfADrainLosesNothing) {
 
 // The hub closes a connection when its token ends: with new ones in time nobody notices.
 TEST_F(IotHubDeliveryTest, RenewedTokensLoseNothing) {
-  const auto names = Names(4);
+  const auto names = DeviceNames(4);
   Begin(names, {{"uplink.token_lifetime", "\"1m\""}});
   std::vector<std::unique_ptr<Publisher>> publishers;
   for (const std::string& name : names) {
@@ -150,7 +145,7 @@ TEST_F(IotHubDeliveryTest, RenewedTokensLoseNothing) {
 
 // P12: everybody has a turn.
 TEST_F(IotHubDeliveryTest, FewerConnectionsThanIdentities) {
-  const auto names = Names(20);
+  const auto names = DeviceNames(20);
   Begin(names, {{"uplink.upstream_connections_max", "3"}});
   Children children(*rig_, names, 50);
   size_t most = 0;
@@ -165,7 +160,7 @@ TEST_F(IotHubDeliveryTest, FewerConnectionsThanIdentities) {
 
 // A refused child: the others get on, the status names it; when the hub takes it back, its messages come, in order.
 TEST_F(IotHubDeliveryTest, RefusedChildDoesNotStopTheOthers) {
-  const auto names = Names(4);
+  const auto names = DeviceNames(4);
   Begin(names);
   Fault({{"kind", "connack"}, {"code", 5}, {"device", "dev2"}});
   Children children(*rig_, names, 200);
@@ -284,7 +279,7 @@ TEST(IotHubCertificateTest, GatewayLogsInByCertificate) {
 
 // Slow acknowledgements and disconnects of a throttling hub slow it down and lose nothing.
 TEST_F(IotHubDeliveryTest, ThrottlingHubLosesNothing) {
-  const auto names = Names(3);
+  const auto names = DeviceNames(3);
   Begin(names);
   Fault({{"kind", "throttle"}, {"rate", 300}, {"disconnect_after_ms", 3000}});
   Children children(*rig_, names, 1000);
@@ -294,7 +289,7 @@ TEST_F(IotHubDeliveryTest, ThrottlingHubLosesNothing) {
 
 // Resets in mid-window; and the hub forgets acknowledgements on connections that live on.
 TEST_F(IotHubDeliveryTest, ConnectionsThatBreakInTheMiddleLoseNothing) {
-  const auto names = Names(3);
+  const auto names = DeviceNames(3);
   Begin(names, {{"uplink.ack_timeout", "\"2s\""}, {"uplink.stall_timeout", "\"4s\""}});
   Fault({{"kind", "reset"}, {"after", 150}, {"unacked", 40}, {"times", 6}});
   Children children(*rig_, names, 1000);

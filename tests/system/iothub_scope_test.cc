@@ -22,8 +22,7 @@ class IotHubScopeTest : public testing::Test {
     rig_ = std::make_unique<HubGateway>(children, config);
     gateway_ = &rig_->gateway();
     hub_ = &rig_->hub();
-    ASSERT_TRUE(gateway_->Start());
-    ASSERT_TRUE(gateway_->WaitForLink(uplink::v1::LINK_STATE_ONLINE, kPatience));
+    ASSERT_TRUE(rig_->StartOnline());
   }
   std::optional<mqtt::ConnackCode> Login(const std::string& device, const std::string& key) {
     return gateway_->TryLogin(device, SasToken(Gateway::hub_hostname(), device, key));
