@@ -2,12 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "lib/iothub/request_id.h"
 #include "lib/mqtt/property_bag.h"
 
 namespace holdfast::router {
 namespace {
 
+constexpr std::string_view kTwinResponseFilter = "$iothub/twin/res/#";
 constexpr std::string_view kDesiredFilter = "$iothub/twin/PATCH/properties/desired/#";
 constexpr std::string_view kMethodFilter = "$iothub/methods/POST/#";
 constexpr std::string_view kTwinGet = "$iothub/twin/GET/";
@@ -23,10 +26,10 @@ PublishTopic Forbidden(std::string_view reason) {
   return {.kind = PublishKind::kForbidden, .reason = reason};
 }
 
-PublishTopic Twin(std::string_view query, bool rid_required) {
+PublishTopic TwinGet(std::string_view query) {
   const std::string_view rid = iothub::FindRid(query);
-  if (rid.empty() && rid_required) return Forbidden("twin request without $rid");
-  return {.kind = PublishKind::kTwinRequest, .rid = rid};
+  if (rid.empty()) return Forbidden("twin request without $rid");
+  return {.kind = PublishKind::kTwinGet, .rid = rid};
 }
 
 }  // namespace
@@ -50,8 +53,10 @@ PublishTopic ClientTopics::Classify(std::string_view topic) const {
     }
     return {.kind = PublishKind::kTelemetry, .bag = bag};
   }
-  if (topic.starts_with(kTwinGet)) return Twin(topic.substr(kTwinGet.size()), /*rid_required=*/true);
-  if (topic.starts_with(kTwinPatch)) return Twin(topic.substr(kTwinPatch.size()), /*rid_required=*/false);
+  if (topic.starts_with(kTwinGet)) return TwinGet(topic.substr(kTwinGet.size()));
+  if (topic.starts_with(kTwinPatch)) {
+    return {.kind = PublishKind::kReportedPatch, .rid = iothub::FindRid(topic.substr(kTwinPatch.size()))};
+  }
   if (topic.starts_with(kMethodResponse)) return {.kind = PublishKind::kMethodResponse};
   if (topic.starts_with("devices/")) return Forbidden("topic of another identity, or not an events topic");
   return Forbidden("not a topic of this contract");
@@ -61,6 +66,20 @@ bool ClientTopics::MaySubscribe(std::string_view filter) const {
   if (filter.empty()) return false;
   return filter == devicebound_ || filter == inputs_ || filter == module_all_ || filter == kTwinResponseFilter ||
          filter == kDesiredFilter || filter == kMethodFilter;
+}
+
+Interests ClientTopics::InterestsOf(const Subscriptions& subscriptions) const {
+  Interests interests;
+  for (const auto& [filter, qos] : subscriptions) {
+    if (filter == devicebound_ || filter == inputs_ || filter == module_all_) {
+      interests.messages = true;
+      interests.messages_qos = std::max(interests.messages_qos, qos);
+    }
+    interests.twin_responses |= filter == kTwinResponseFilter;
+    interests.desired_properties |= filter == kDesiredFilter;
+    interests.methods |= filter == kMethodFilter;
+  }
+  return interests;
 }
 
 }  // namespace holdfast::router

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "lib/iothub/user_name.h"
 
@@ -15,8 +17,10 @@ using iothub::Identity;
 enum class PublishKind : uint8_t {
   // The identity's own devices/{d}[/modules/{m}]/messages/events[/{bag}].
   kTelemetry,
-  // $iothub/twin/GET/?$rid=… and $iothub/twin/PATCH/properties/reported/?$rid=…
-  kTwinRequest,
+  // $iothub/twin/GET/?$rid=…
+  kTwinGet,
+  // $iothub/twin/PATCH/properties/reported/?$rid=…
+  kReportedPatch,
   // $iothub/methods/res/{status}/?$rid=…
   kMethodResponse,
   // Any other: the connection is to be closed.
@@ -33,6 +37,21 @@ struct PublishTopic {
   std::string_view reason;
 };
 
+// What a client's subscriptions make it wait for.
+struct Interests {
+  // A device: cloud-to-device messages. A module: its inputs. And the QoS at which it gets them, 0 or 1.
+  bool messages = false;
+  uint8_t messages_qos = 0;
+  bool twin_responses = false;
+  bool desired_properties = false;
+  bool methods = false;
+
+  bool operator==(const Interests&) const = default;
+};
+
+// Filters with their granted QoS.
+using Subscriptions = std::vector<std::pair<std::string, uint8_t>>;
+
 // The topics of one identity, put together once per session. Immutable, thread-safe.
 class ClientTopics {
  public:
@@ -44,13 +63,13 @@ class ClientTopics {
   // True for the filters that the contract documents for this identity.
   bool MaySubscribe(std::string_view filter) const;
 
+  Interests InterestsOf(const Subscriptions& subscriptions) const;
+
  private:
   const std::string events_;  // "devices/{d}/messages/events"
   const std::string devicebound_;
   const std::string inputs_;
   const std::string module_all_;
 };
-
-inline constexpr std::string_view kTwinResponseFilter = "$iothub/twin/res/#";
 
 }  // namespace holdfast::router

@@ -43,7 +43,7 @@ TEST(ClientTopicsTest, MalformedBagIsForbidden) {
 TEST(ClientTopicsTest, TwinAndMethods) {
   EXPECT_EQ(kDevice.Classify("$iothub/twin/GET/?$rid=1").rid, "1");
   EXPECT_EQ(kDevice.Classify("$iothub/twin/PATCH/properties/reported/?$rid=aB-9&$version=2").rid, "aB-9");
-  EXPECT_EQ(kDevice.Classify("$iothub/twin/PATCH/properties/reported/").kind, PublishKind::kTwinRequest);
+  EXPECT_EQ(kDevice.Classify("$iothub/twin/PATCH/properties/reported/").kind, PublishKind::kReportedPatch);
   EXPECT_EQ(kDevice.Classify("$iothub/twin/GET/").kind, PublishKind::kForbidden);
   EXPECT_EQ(kDevice.Classify("$iothub/methods/res/200/?$rid=1").kind, PublishKind::kMethodResponse);
 }
@@ -64,6 +64,17 @@ TEST(ClientTopicsTest, DocumentedFiltersOnly) {
   }
   EXPECT_FALSE(kModule.MaySubscribe("devices/dev1/messages/devicebound/#"));
   EXPECT_FALSE(kModule.MaySubscribe("devices/dev1/modules/mod2/inputs/#"));
+}
+
+TEST(ClientTopicsTest, SubscriptionsSayWhatAClientWaitsFor) {
+  EXPECT_EQ(kDevice.InterestsOf({}), Interests());
+  const Interests device = kDevice.InterestsOf({{"devices/dev1/messages/devicebound/#", 1}, {"$iothub/twin/res/#", 0}});
+  EXPECT_EQ(device, (Interests{.messages = true, .messages_qos = 1, .twin_responses = true}));
+  const Interests module = kModule.InterestsOf({{"devices/dev1/modules/mod1/inputs/#", 0},
+                                                {"devices/dev1/modules/mod1/#", 1},
+                                                {"$iothub/methods/POST/#", 0},
+                                                {"$iothub/twin/PATCH/properties/desired/#", 0}});
+  EXPECT_EQ(module, (Interests{.messages = true, .messages_qos = 1, .desired_properties = true, .methods = true}));
 }
 
 }  // namespace

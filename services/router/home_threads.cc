@@ -17,6 +17,13 @@ std::unique_ptr<HomeThreads::Home> HomeThreads::Claim(std::string_view client_id
   return std::unique_ptr<Home>(new Home(this, std::string(client_id), it->second.thread));
 }
 
+std::optional<size_t> HomeThreads::Find(std::string_view client_id) {
+  absl::MutexLock lock(&mutex_);
+  const auto it = entries_.find(client_id);
+  if (it == entries_.end()) return std::nullopt;
+  return it->second.thread;
+}
+
 void HomeThreads::Release(const std::string& client_id) {
   absl::MutexLock lock(&mutex_);
   const auto it = entries_.find(client_id);

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,8 @@ class HomeThreads {
   };
 
   std::unique_ptr<Home> Claim(std::string_view client_id);
+  // Nullopt: nothing is known of the client.
+  std::optional<size_t> Find(std::string_view client_id);
 
  private:
   struct Entry {

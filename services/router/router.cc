@@ -32,6 +32,8 @@ Router::Router(const RouterOptions& options, Parts parts)
           SessionStore::Options{.queues = routes_.queues(),
                                 .dedupe_window = static_cast<size_t>(options.dedupe_window),
                                 .session_expiry = options.session_expiry})),
+      methods_([this](const std::string& client_id, auto use) { ReachSession(client_id, std::move(use)); }),
+      twins_([this](const std::string& client_id, auto use) { ReachSession(client_id, std::move(use)); }),
       greeter_(
           std::make_unique<Greeter>(Greeter::Parts{.options = options_,
                                                    .clock = parts.clock,
@@ -44,8 +46,16 @@ Router::Router(const RouterOptions& options, Parts parts)
                                                    }})) {
   const size_t count = ThreadCount(options);
   for (size_t i = 0; i < count; ++i) {
-    workers_.push_back(std::make_unique<Worker>(&options_, &routes_, &parts.clock, &metrics_, &identities_,
-                                                keeper_.get(), &parts.store, count));
+    workers_.push_back(std::make_unique<Worker>(Worker::Parts{.options = options_,
+                                                              .routes = routes_,
+                                                              .clock = parts.clock,
+                                                              .metrics = metrics_,
+                                                              .identities = identities_,
+                                                              .keeper = *keeper_,
+                                                              .store = parts.store,
+                                                              .methods = methods_,
+                                                              .twins = twins_,
+                                                              .workers = count}));
   }
 }
 
@@ -75,6 +85,11 @@ Router::~Router() {
 
 IoThread* Router::NextThread() {
   return &workers_[next_thread_.fetch_add(1, std::memory_order_relaxed) % workers_.size()]->thread();
+}
+
+void Router::ReachSession(const std::string& client_id, std::function<void(Session*)> use) {
+  if (const auto thread = homes_->Find(client_id)) return workers_[*thread]->WithSession(client_id, std::move(use));
+  use(nullptr);
 }
 
 void Router::StartListener(Listener* listener, bool tls) {
@@ -130,6 +145,8 @@ void Router::Stop() {
   if (mqtt_ != nullptr) mqtt_->Stop();
   if (mqtts_ != nullptr) mqtts_->Stop();
   watch_.reset();
+  methods_.Stop();
+  twins_.Stop();
   // Its answers are posted to the threads: before those end.
   auth_->Stop();
   for (const auto& worker : workers_) worker->Stop(options_.stop_grace);

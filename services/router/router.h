@@ -48,6 +48,7 @@ class Router {
   IoThread* NextThread();
   void Restore(std::vector<KeptSession> sessions);
   void StartListener(Listener* listener, bool tls);
+  void ReachSession(const std::string& client_id, std::function<void(Session*)> use);
 
   const RouterOptions options_;
   Parts parts_;
@@ -58,6 +59,8 @@ class Router {
   std::unique_ptr<AuthClient> auth_;
   IdentityChanges identities_;
   std::unique_ptr<SessionKeeper> keeper_;
+  MethodCalls methods_;
+  TwinRequests twins_;
   std::unique_ptr<Greeter> greeter_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Listener> mqtt_;

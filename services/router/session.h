@@ -19,10 +19,13 @@
 #include "services/router/close_reason.h"
 #include "services/router/connection.h"
 #include "services/router/dedupe_window.h"
+#include "services/router/deliveries.h"
 #include "services/router/envelope_writer.h"
+#include "services/router/method_calls.h"
 #include "services/router/router_metrics.h"
 #include "services/router/router_options.h"
 #include "services/router/routes.h"
+#include "services/router/twin_requests.h"
 
 namespace holdfast::router {
 
@@ -35,7 +38,7 @@ struct Client {
   // Of earlier connections: identifiers of messages that are not committed yet.
   std::vector<uint16_t> open_ids;
   // Filters with their granted QoS, in the order of subscribing.
-  std::vector<std::pair<std::string, uint8_t>> subscriptions;
+  Subscriptions subscriptions;
   // CleanSession was 0: it is kept when the connection ends.
   bool kept = false;
   // Id of the connected session; 0 = none.
@@ -52,6 +55,9 @@ struct SessionContext {
   RouterMetrics& metrics;
   IoThread& thread;
   AppendBatcher& batcher;
+  Deliveries& deliveries;
+  MethodCalls& methods;
+  TwinRequests& twins;
   // Bytes that paused sessions of the thread hold beyond what they had when they stopped.
   size_t& read_ahead_bytes;
   // kReadBufferBytes to read into, for all sessions of the thread.
@@ -60,12 +66,17 @@ struct SessionContext {
   std::function<void()> flush_soon;
   // Has the client's subscriptions written down; then calls Session::OnSaved.
   std::function<void(uint64_t id)> save;
+  // Session::interests() is, or has become, another one.
+  std::function<void(Session& session)> on_interests;
+  // Called once, from Close(), last but one.
+  std::function<void(Session& session)> on_closing;
   // Called once, from Close(), last.
   std::function<void(uint64_t id, CloseReason reason)> on_closed;
 };
 
-// One connected client: reads its packets, hands its messages to the batcher, and writes PUBACKs when they are
-// committed. Lives on one io thread for its whole life and is used there only.
+// One connected client: reads its packets (session_read.cc), hands its messages to the batcher (session_publish.cc),
+// keeps its subscriptions (session_subscribe.cc), and writes PUBACKs when its messages are committed. Lives on one io
+// thread for its whole life and is used there only.
 //
 // A PUBLISH costs no allocation: all packets of one read are parsed in place in the thread's buffer, and each message
 // is written straight into the block that goes to the store.
@@ -94,6 +105,16 @@ class Session : public std::enable_shared_from_this<Session> {
   // For good: the gateway stops.
   void StopReading();
 
+  // What the client waits for, by its subscriptions.
+  const Interests& interests() const { return interests_; }
+
+  // Sends a message of QoS 0. A topic that is no valid one (too long, by what the client put into it) closes the
+  // connection.
+  void Send(std::string_view topic, std::string_view payload);
+  // Packets to be sent: append with the encoders of lib/mqtt/packet.h, then Flush(), which may close the session.
+  std::string* out() { return &output_; }
+  bool closed() const { return closed_; }
+
   // Keep-alive and the end of auth's grant.
   void CheckTimers();
 
@@ -101,6 +122,10 @@ class Session : public std::enable_shared_from_this<Session> {
   void Close(CloseReason reason, std::string_view detail);
 
   const Identity& identity() const { return identity_; }
+  const std::string& client_id() const { return client_id_; }
+  const std::string& client_type() const { return client_type_; }
+  const std::string& model_id() const { return model_id_; }
+  absl::Time connected_at() const { return connected_at_; }
   uint64_t identity_version() const { return identity_version_; }
   uint64_t id() const { return id_; }
   size_t inflight() const { return acks_.size(); }
@@ -121,9 +146,10 @@ class Session : public std::enable_shared_from_this<Session> {
   void Handle(const mqtt::Frame& frame);
   void HandlePublish(const mqtt::Frame& frame);
   void HandleTelemetry(const mqtt::Publish& publish, std::string_view bag);
-  void HandleTwinRequest(const mqtt::Publish& publish, std::string_view rid);
   void HandleSubscribe(const mqtt::Frame& frame);
   void HandleUnsubscribe(const mqtt::Frame& frame);
+  // After the subscriptions have changed.
+  void UpdateInterests();
   // Answers when `changed` is on disk.
   void Answer(bool changed, const std::string& packet);
   const PublishTopic& Classify(std::string_view topic);
@@ -135,6 +161,8 @@ class Session : public std::enable_shared_from_this<Session> {
   const Identity identity_;
   const uint64_t identity_version_;
   const std::string client_id_;
+  const std::string client_type_;
+  const std::string model_id_;
   const bool clean_session_;
   const uint16_t keep_alive_seconds_;
   const absl::Duration silence_max_;
@@ -147,6 +175,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::unique_ptr<ConnectionLimit::Slot> slot_;
   std::unique_ptr<Transport> transport_;
   Client* client_;
+  Interests interests_;
   std::optional<StoredWill> will_;
 
   // Bytes read and not parsed: less than a packet, or what waits while paused.

@@ -23,35 +23,40 @@ constexpr absl::Duration kAppendStall = absl::Milliseconds(200);
 
 }  // namespace
 
-Worker::Worker(const RouterOptions* options, const Routes* routes, const Clock* clock, RouterMetrics* metrics,
-               const IdentityChanges* identities, SessionKeeper* keeper, rpc::Channels* store, size_t workers)
-    : options_(*options),
-      kept_max_(static_cast<size_t>(options->kept_sessions_max) / workers),
-      metrics_(*metrics),
-      identities_(*identities),
-      keeper_(*keeper),
+Worker::Worker(const Parts& parts)
+    : options_(parts.options),
+      kept_max_(static_cast<size_t>(parts.options.kept_sessions_max) / parts.workers),
+      metrics_(parts.metrics),
+      identities_(parts.identities),
+      keeper_(parts.keeper),
       read_buffer_(kReadBufferBytes),
-      batcher_(&thread_, store, metrics->registry(),
+      batcher_(&thread_, &parts.store, parts.metrics.registry(),
                {.on_committed = [this](const auto& receipts) { OnCommitted(receipts); },
                 .on_refused = [this](const auto& receipts, const auto& status) { OnRefused(receipts, status); }}),
-      context_{.options = *options,
-               .routes = *routes,
-               .clock = *clock,
-               .metrics = *metrics,
+      deliveries_(&parts.options, &thread_, &parts.store, &parts.metrics),
+      context_{.options = parts.options,
+               .routes = parts.routes,
+               .clock = parts.clock,
+               .metrics = parts.metrics,
                .thread = thread_,
                .batcher = batcher_,
+               .deliveries = deliveries_,
+               .methods = parts.methods,
+               .twins = parts.twins,
                .read_ahead_bytes = read_ahead_bytes_,
                .read_buffer = read_buffer_,
                .flush_soon = [this] { FlushSoon(); },
                .save =
                    [this](uint64_t id) {
                      const auto session = Find(id);
-                     Save(clients_.find(session->identity().ClientId())->second.get(), [this, id] {
+                     Save(clients_.find(session->client_id())->second.get(), [this, id] {
                        thread_.Post([this, id] {
                          if (const auto found = Find(id); found != nullptr) found->OnSaved();
                        });
                      });
                    },
+               .on_interests = [this](Session& session) { OnInterests(session); },
+               .on_closing = [this](Session& session) { OnClosing(session); },
                .on_closed = [this](uint64_t id, CloseReason) { OnClosed(id); }} {
   thread_.PostAfter(kSweepInterval, [this] { Sweep(); });
 }
@@ -139,10 +144,22 @@ void Worker::Restore(std::shared_ptr<KeptSession> kept, std::unique_ptr<HomeThre
   });
 }
 
+void Worker::OnInterests(Session& session) {
+  deliveries_.OnInterests(session);
+  context_.methods.OnInterests(session);
+  context_.twins.OnInterests(session);
+}
+
+void Worker::OnClosing(Session& session) {
+  deliveries_.OnClosed(session);
+  context_.methods.OnClosed(session);
+  context_.twins.OnClosed(session);
+}
+
 void Worker::OnClosed(uint64_t id) {
   const auto it = sessions_.find(id);
   if (it == sessions_.end()) return;
-  const std::string client_id = it->second->identity().ClientId();
+  const std::string client_id = it->second->client_id();
   std::vector<uint16_t> open = it->second->OpenIds();
   sessions_.erase(it);
   session_count_.store(sessions_.size(), std::memory_order_relaxed);
@@ -335,6 +352,14 @@ void Worker::Sweep() {
   thread_.PostAfter(kSweepInterval, [this] { Sweep(); });
 }
 
+void Worker::WithSession(const std::string& client_id, std::function<void(Session*)> use) {
+  thread_.Post([this, client_id, use = std::move(use)] {
+    const auto it = clients_.find(client_id);
+    const auto session = it == clients_.end() ? nullptr : Find(it->second->client.session);
+    use(session.get());
+  });
+}
+
 void Worker::Drop(const IdentityChanges::Drop& drop) {
   thread_.Post([this, drop] {
     const auto is_meant = [&](const Identity& identity) {
@@ -396,11 +421,14 @@ void Worker::Stop(absl::Duration grace) {
   });
   idle->get_future().wait_for(absl::ToChronoNanoseconds(grace));
   std::promise<void> ended;
+  std::promise<void> delivered;
   thread_.Run([&] {
     for (const auto& session : All()) session->Close(CloseReason::kShutdown, "the gateway stops");
     batcher_.Stop([&ended] { ended.set_value(); });
+    deliveries_.Stop([&delivered] { delivered.set_value(); });
   });
   ended.get_future().wait();
+  delivered.get_future().wait();
   thread_.Stop();
 }
 

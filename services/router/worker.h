@@ -22,8 +22,20 @@ namespace holdfast::router {
 class Worker {
  public:
   // All must outlive it.
-  Worker(const RouterOptions* options, const Routes* routes, const Clock* clock, RouterMetrics* metrics,
-         const IdentityChanges* identities, SessionKeeper* keeper, rpc::Channels* store, size_t workers);
+  struct Parts {
+    const RouterOptions& options;
+    const Routes& routes;
+    const Clock& clock;
+    RouterMetrics& metrics;
+    const IdentityChanges& identities;
+    SessionKeeper& keeper;
+    rpc::Channels& store;
+    MethodCalls& methods;
+    TwinRequests& twins;
+    // How many of them there are.
+    size_t workers;
+  };
+  explicit Worker(const Parts& parts);
   ~Worker();
 
   IoThread& thread() { return thread_; }
@@ -34,6 +46,9 @@ class Worker {
   // A client as it was kept; in the order in which they were last seen, and before Adopt.
   void Restore(std::shared_ptr<KeptSession> kept, std::unique_ptr<HomeThreads::Home> home);
   void TakeSnapshot(std::function<void(SessionKeeper::Snapshot)> done);
+
+  // As the type WithSession says.
+  void WithSession(const std::string& client_id, std::function<void(Session*)> use);
 
   // Ends the sessions of an identity whose grant does not hold any more.
   void Drop(const IdentityChanges::Drop& drop);
@@ -75,6 +90,9 @@ class Worker {
   ClientEntry* PrepareClient(AcceptedConnection* connection, bool* session_present);
   void OnCommitted(const std::vector<AppendBatcher::Receipt>& receipts);
   void OnRefused(const std::vector<AppendBatcher::Receipt>& receipts, const absl::Status& status);
+  // What a session waits for is, or has become, another one; it ends.
+  void OnInterests(Session& session);
+  void OnClosing(Session& session);
   void OnClosed(uint64_t id);
   void Forget(ClientEntry* entry);
   // `kept_order_` and all that has to do with a client's being away.
@@ -101,6 +119,7 @@ class Worker {
   IoThread thread_;
   std::vector<char> read_buffer_;
   AppendBatcher batcher_;
+  Deliveries deliveries_;
   const SessionContext context_;
 
   absl::flat_hash_map<uint64_t, std::shared_ptr<Session>> sessions_;

@@ -1,0 +1,81 @@
+// What happens to the gateway's copy of a twin (holdfast.twin.v1.TwinRecord): each function is one change that router or
+// uplink makes to a record between reading it and putting it back. Pure functions; none of them changes a record when it
+// returns an error.
+//
+// The rules (P10). Desired properties: the hub wins. Reported properties: the client wins, which means that what it
+// reported and the hub was not told yet lies on top of what the hub had. Once everything was told and nothing is set
+// locally, both sides hold the same document.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "holdfast/twin/v1/twin.pb.h"
+
+namespace holdfast::twin {
+
+using v1::TwinRecord;
+
+// Key in the store: "twins/" and the client id.
+inline constexpr std::string_view kTwinKeys = "twins/";
+
+// Limits of the hub (IoT Hub contract: twins), so that what is taken here is taken there.
+inline constexpr size_t kDepthMax = 10;
+inline constexpr size_t kNameBytesMax = 1024;
+inline constexpr size_t kValueBytesMax = 4096;
+inline constexpr int64_t kIntegerMax = int64_t{1} << 52;  // and its negative
+inline constexpr size_t kDocumentBytesMax = 32 * 1024;    // desired and reported each, `$version` not counted
+
+// --- what the client does
+
+// Merges a patch into `reported` and `pending`. Returns the new `$version` of the reported properties.
+// INVALID_ARGUMENT, with the path: no JSON object, beyond the limits, or the document would be (it is 400 to the client).
+absl::StatusOr<uint64_t> ReportProperties(std::string_view patch, TwinRecord* record);
+
+// --- what uplink does
+
+// What the hub is to be told next: `sending` if that is set (it was under way when a connection broke), else `pending`,
+// which becomes `sending`. Nullopt: nothing is to be told. The caller puts the record back before it sends.
+std::optional<std::string> BeginSending(TwinRecord* record);
+// The hub took `sending`.
+void Sent(TwinRecord* record);
+// The hub will never take it: it is set aside, and what comes later goes on.
+void Refused(std::string_view reason, int64_t unix_ms, TwinRecord* record);
+
+// A node at which a local value gave way to the hub's: "a.b", for the log.
+using Conflicts = std::vector<std::string>;
+
+// The hub's whole document was read: `{"desired": {…, "$version": n}, "reported": {…, "$version": n}}`, `$metadata` may
+// be in it. INVALID_ARGUMENT if it is not.
+absl::StatusOr<Conflicts> TakeHubDocument(std::string_view document, int64_t unix_ms, TwinRecord* record);
+
+enum class PatchResult : uint8_t {
+  kTaken,
+  kOld,  // nothing new in it: nothing changed
+  kGap,  // one before it was missed, or the hub was never asked: the whole document must be read; nothing changed
+};
+// A patch of desired properties, with its `$version`. INVALID_ARGUMENT if it is none.
+absl::StatusOr<PatchResult> TakeHubPatch(std::string_view patch, Conflicts* conflicts, TwinRecord* record);
+
+// --- what an operator does
+
+// Lays a patch over the desired properties (merging it into the local layer); where there is no hub it is all there is.
+// INVALID_ARGUMENT as for ReportProperties.
+absl::Status SetLocalDesired(std::string_view patch, TwinRecord* record);
+
+// --- what clients see
+
+// The answer to a GET: `{"desired": {…, "$version": n}, "reported": {…, "$version": n}}`, desired = the hub's with the
+// local layer over it. Never fails: a record that does not parse (it was never written by these functions) counts as {}.
+std::string ClientDocument(const TwinRecord& record);
+
+// The patch that brings a client which has seen `before` to `after`: `{…, "$version": n}`. Nullopt if client_version is
+// the same.
+std::optional<std::string> DesiredChange(const TwinRecord& before, const TwinRecord& after);
+
+}  // namespace holdfast::twin
