@@ -26,7 +26,9 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   rpc::Channels store(gateway.run_dir, "store");
   ASSIGN_OR_RETURN(
       const std::unique_ptr<Router> router,
-      Router::Create(options, {.auth = auth, .store = store, .metrics = *metrics, .clock = *Clock::System()}));
+      Router::Create(
+          options,
+          {.auth = auth, .store = store, .metrics = *metrics, .clock = *Clock::System(), .instance = flags.instance}));
   RouterService service(router.get());
   ASSIGN_OR_RETURN(
       const std::unique_ptr<rpc::Server> server,

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <random>
 #include <thread>
 
 #include "lib/base/log.h"
@@ -12,6 +13,12 @@ namespace holdfast::router {
 namespace {
 
 constexpr unsigned kIoThreadsDefaultMax = 4;
+
+// Tells the connections of this process from those of any other.
+std::string RandomName() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}", random(), random());
+}
 
 size_t ThreadCount(const RouterOptions& options) {
   if (options.io_threads > 0) return static_cast<size_t>(options.io_threads);
@@ -32,6 +39,9 @@ Router::Router(const RouterOptions& options, Parts parts)
           SessionStore::Options{.queues = routes_.queues(),
                                 .dedupe_window = static_cast<size_t>(options.dedupe_window),
                                 .session_expiry = options.session_expiry})),
+      presence_(&parts.store, parts.instance),
+      events_(&parts.clock,
+              [this](const std::string& client_id, auto use) { ReachSession(client_id, std::move(use)); }),
       methods_([this](const std::string& client_id, auto use) { ReachSession(client_id, std::move(use)); }),
       twins_([this](const std::string& client_id, auto use) { ReachSession(client_id, std::move(use)); }),
       greeter_(
@@ -45,6 +55,7 @@ Router::Router(const RouterOptions& options, Parts parts)
                                                      workers_[connection->home->thread()]->Adopt(std::move(connection));
                                                    }})) {
   const size_t count = ThreadCount(options);
+  const std::string name = RandomName();
   for (size_t i = 0; i < count; ++i) {
     workers_.push_back(std::make_unique<Worker>(Worker::Parts{.options = options_,
                                                               .routes = routes_,
@@ -55,6 +66,9 @@ Router::Router(const RouterOptions& options, Parts parts)
                                                               .store = parts.store,
                                                               .methods = methods_,
                                                               .twins = twins_,
+                                                              .presence = presence_,
+                                                              .events = events_,
+                                                              .name = fmt::format("{}-{}", name, i),
                                                               .workers = count}));
   }
 }
@@ -121,6 +135,15 @@ void Router::Start(std::function<void()> on_ready) {
                                                                        for (const auto& worker : workers_)
                                                                          worker->CheckGrants();
                                                                      }});
+  presence_.Start({.on_taken_over =
+                       [this](const std::string& client_id, const std::string& connection) {
+                         if (const auto thread = homes_->Find(client_id)) {
+                           workers_[*thread]->TakenOver(client_id, connection);
+                         }
+                       },
+                   .on_client = [this](const std::string& client_id,
+                                       const Presence::Client* client) { events_.OnClient(client_id, client); },
+                   .on_link = [this](const std::optional<Presence::Link>& link) { events_.OnLink(link); }});
   std::vector<SessionKeeper::TakeSnapshot> snapshots;
   for (const auto& worker : workers_) {
     snapshots.push_back(
@@ -150,6 +173,7 @@ void Router::Stop() {
   // Its answers are posted to the threads: before those end.
   auth_->Stop();
   for (const auto& worker : workers_) worker->Stop(options_.stop_grace);
+  presence_.Stop();
 }
 
 std::vector<v1::Session> Router::ListSessions(const std::string& after, size_t limit, bool* more) {

@@ -21,6 +21,8 @@ class Router {
     rpc::Channels& store;
     Metrics& metrics;
     const Clock& clock;
+    // Of this process's socket.
+    std::string instance = "0";
   };
 
   // Binds the ports and reads the certificate files. Errors are one line for whoever starts the process.
@@ -59,6 +61,8 @@ class Router {
   std::unique_ptr<AuthClient> auth_;
   IdentityChanges identities_;
   std::unique_ptr<SessionKeeper> keeper_;
+  Presence presence_;
+  LifecycleEvents events_;
   MethodCalls methods_;
   TwinRequests twins_;
   std::unique_ptr<Greeter> greeter_;

@@ -104,6 +104,12 @@ void Session::Send(std::string_view topic, std::string_view payload) {
   Flush();
 }
 
+bool Session::SendIfRoom(std::string_view topic, std::string_view payload) {
+  if (closed_ || output_.size() > static_cast<size_t>(context_.options.output_bytes_max) / 2) return false;
+  Send(topic, payload);
+  return true;
+}
+
 void Session::Flush() {
   if (closed_) return;
   size_t sent = 0;

@@ -111,6 +111,9 @@ class Session : public std::enable_shared_from_this<Session> {
   // Sends a message of QoS 0. A topic that is no valid one (too long, by what the client put into it) closes the
   // connection.
   void Send(std::string_view topic, std::string_view payload);
+  // The same, but not to a client that does not take what it is sent already: then it is dropped, and the answer is
+  // false.
+  bool SendIfRoom(std::string_view topic, std::string_view payload);
   // Packets to be sent: append with the encoders of lib/mqtt/packet.h, then Flush(), which may close the session.
   std::string* out() { return &output_; }
   bool closed() const { return closed_; }

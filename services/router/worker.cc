@@ -29,6 +29,9 @@ Worker::Worker(const Parts& parts)
       metrics_(parts.metrics),
       identities_(parts.identities),
       keeper_(parts.keeper),
+      presence_(parts.presence),
+      events_(parts.events),
+      name_(parts.name),
       read_buffer_(kReadBufferBytes),
       batcher_(&thread_, &parts.store, parts.metrics.registry(),
                {.on_committed = [this](const auto& receipts) { OnCommitted(receipts); },
@@ -148,12 +151,32 @@ void Worker::OnInterests(Session& session) {
   deliveries_.OnInterests(session);
   context_.methods.OnInterests(session);
   context_.twins.OnInterests(session);
+  events_.OnInterests(session, presence_.link());
+  if (session.closed()) return;
+  Presence::Client client;
+  client.set_connection(ConnectionName(session));
+  client.mutable_connected_at()->set_seconds(absl::ToUnixSeconds(session.connected_at()));
+  const Interests& interests = session.interests();
+  const bool is_module = !session.identity().module_id.empty();
+  client.set_cloud_to_device(interests.messages && !is_module);
+  client.set_inputs(interests.messages && is_module);
+  client.set_methods(interests.methods);
+  client.set_desired_properties(interests.desired_properties);
+  client.set_client_type(session.client_type());
+  client.set_model_id(session.model_id());
+  presence_.Set(session.client_id(), std::move(client));
+}
+
+std::string Worker::ConnectionName(const Session& session) const {
+  return fmt::format("{}-{}", name_, session.id());
 }
 
 void Worker::OnClosing(Session& session) {
   deliveries_.OnClosed(session);
   context_.methods.OnClosed(session);
   context_.twins.OnClosed(session);
+  events_.OnClosed(session);
+  presence_.Remove(session.client_id(), ConnectionName(session));
 }
 
 void Worker::OnClosed(uint64_t id) {
@@ -350,6 +373,13 @@ void Worker::Sweep() {
   metrics_.PendingBytes(static_cast<double>(pending) - static_cast<double>(pending_shown_));
   pending_shown_ = pending;
   thread_.PostAfter(kSweepInterval, [this] { Sweep(); });
+}
+
+void Worker::TakenOver(const std::string& client_id, const std::string& connection) {
+  WithSession(client_id, [this, connection](Session* session) {
+    if (session == nullptr || ConnectionName(*session) != connection) return;
+    session->Close(CloseReason::kTakenOver, "the same client connected to another router");
+  });
 }
 
 void Worker::WithSession(const std::string& client_id, std::function<void(Session*)> use) {

@@ -12,6 +12,8 @@
 #include "lib/base/string_map.h"
 #include "services/router/identity_watch.h"
 #include "services/router/io_thread.h"
+#include "services/router/lifecycle_events.h"
+#include "services/router/presence.h"
 #include "services/router/session.h"
 #include "services/router/session_keeper.h"
 
@@ -32,6 +34,10 @@ class Worker {
     rpc::Channels& store;
     MethodCalls& methods;
     TwinRequests& twins;
+    Presence& presence;
+    LifecycleEvents& events;
+    // Different for each worker, over restarts too.
+    std::string name;
     // How many of them there are.
     size_t workers;
   };
@@ -47,6 +53,8 @@ class Worker {
   void Restore(std::shared_ptr<KeptSession> kept, std::unique_ptr<HomeThreads::Home> home);
   void TakeSnapshot(std::function<void(SessionKeeper::Snapshot)> done);
 
+  // Ends that connection (ClientPresence.connection), if it is still there.
+  void TakenOver(const std::string& client_id, const std::string& connection);
   // As the type WithSession says.
   void WithSession(const std::string& client_id, std::function<void(Session*)> use);
 
@@ -92,6 +100,7 @@ class Worker {
   void OnRefused(const std::vector<AppendBatcher::Receipt>& receipts, const absl::Status& status);
   // What a session waits for is, or has become, another one; it ends.
   void OnInterests(Session& session);
+  std::string ConnectionName(const Session& session) const;
   void OnClosing(Session& session);
   void OnClosed(uint64_t id);
   void Forget(ClientEntry* entry);
@@ -116,6 +125,9 @@ class Worker {
   RouterMetrics& metrics_;
   const IdentityChanges& identities_;
   SessionKeeper& keeper_;
+  Presence& presence_;
+  LifecycleEvents& events_;
+  const std::string name_;
   IoThread thread_;
   std::vector<char> read_buffer_;
   AppendBatcher batcher_;
