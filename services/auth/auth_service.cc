@@ -171,7 +171,7 @@ grpc::ServerUnaryReactor* IdentitiesService::ListIdentities(grpc::CallbackServer
 
 grpc::ServerWriteReactor<v1::WatchIdentitiesResponse>* IdentitiesService::WatchIdentities(
     grpc::CallbackServerContext*, const v1::WatchIdentitiesRequest*) {
-  return IdentityWatch::Start(cache_, is_stopping_);
+  return IdentityWatch::Start(cache_, own_device_id_, is_stopping_);
 }
 
 grpc::ServerUnaryReactor* IdentitiesService::GetSyncRecipient(grpc::CallbackServerContext* context,

@@ -15,7 +15,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/metrics.h"
 #include "lib/rpc/channel.h"
-#include "services/auth/file_watch.h"
+#include "lib/base/file_watch.h"
 #include "services/auth/hub_credential_keeper.h"
 #include "services/auth/identity_cache.h"
 #include "services/auth/identity_change.h"

@@ -156,7 +156,7 @@ class IdentityUploadTest : public ::testing::Test {
   CertificateIssuer issuer_{{}, trusted_};
   ClientCertificates certificates_{{}};
   OfflineReadiness readiness_{{}, cache_, hub_, issuer_, certificates_, *metrics_};
-  IdentitiesService identities_{cache_, sync_, recipient_, wanted_, readiness_};
+  IdentitiesService identities_{cache_, sync_, recipient_, wanted_, readiness_, [] { return "edge1"; }};
   TokensService tokens_{cache_, hub_, trusted_};
   std::unique_ptr<rpc::Server> server_ =
       *rpc::Server::Create({.run_dir = dir_.path(), .service = "auth"}, {&authentication_, &identities_, &tokens_});

@@ -50,7 +50,7 @@ absl::Status CheckAuthority(const CertificateIssuer& issuer, Metrics& metrics) {
 }
 
 // Whose modules ask the workload API; "" while it is not known.
-std::string OwnDeviceId(const AuthOptions& options, const HubIdentity& hub) {
+std::string OwnDevice(const AuthOptions& options, const HubIdentity& hub) {
   if (!options.workload_device_id.empty()) return options.workload_device_id;
   const auto credential = hub.Get();
   return credential == nullptr ? "" : credential->device_id;
@@ -111,7 +111,7 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   WantedIdentities wanted(options.on_demand, clock, *metrics);
   FailureLimits limits(options.failures);
   AuthenticationService authentication(authenticator, cache, wanted, limits, trusted_clock, clock, *metrics);
-  IdentitiesService identities(cache, sync, recipient, wanted, readiness);
+  IdentitiesService identities(cache, sync, recipient, wanted, readiness, [&] { return OwnDevice(options, hub); });
   TokensService tokens(cache, hub, trusted_clock);
   CertificatesService certificates(issuer, *metrics);
   KeysService keys(sync);
@@ -119,7 +119,7 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
                    rpc::Server::Create({.run_dir = gateway.run_dir, .service = "auth", .instance = flags.instance},
                                        {&authentication, &identities, &tokens, &certificates, &keys}));
   health = server.get();
-  const WorkloadApi workload([&] { return OwnDeviceId(options, hub); }, cache, issuer, workload_secret, clock);
+  const WorkloadApi workload([&] { return OwnDevice(options, hub); }, cache, issuer, workload_secret, clock);
   ASSIGN_OR_RETURN(
       const std::unique_ptr<WorkloadServer> workload_server,
       WorkloadServer::Create({.run_dir = gateway.run_dir, .modules = options.workload_modules}, workload, *metrics));

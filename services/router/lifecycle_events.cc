@@ -5,16 +5,11 @@
 #include <nlohmann/json.hpp>
 
 #include "services/router/client_topics.h"
+#include "services/router/iso_time.h"
 #include "services/router/session.h"
 
 namespace holdfast::router {
 namespace {
-
-std::string Iso8601(absl::Time time) {
-  const absl::CivilSecond c = absl::ToCivilSecond(time, absl::UTCTimeZone());
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", c.year(), c.month(), c.day(), c.hour(), c.minute(),
-                     c.second());
-}
 
 std::string LinkPayload(const std::optional<Presence::Link>& link) {
   if (!link) return R"({"online":false,"reason":"uplink is not there","since":null})";

@@ -3,46 +3,12 @@
 
 #include <gtest/gtest.h>
 
-#include "lib/rpc/server.h"
-#include "lib/testing/temp_dir.h"
-#include "services/store/read_loop.h"
-#include "services/store/store_service.h"
+#include "services/router/store_fixture.h"
 
 namespace holdfast::router {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(20);
-
-class Store {
- public:
-  explicit Store(const TempDir& dir) : dir_(dir) { Start(); }
-  ~Store() { Stop(); }
-  void Start() {
-    store::Engine::Options options;
-    options.data_dir = dir_ / "data";
-    loop_ = std::make_unique<store::ReadLoop>();
-    engine_ = *store::Engine::Create(options, metrics_.get());
-    key_value_ = std::make_unique<store::KeyValueService>(engine_.get(), loop_.get());
-    server_ = *rpc::Server::Create({.run_dir = dir_ / "run", .service = "store"}, {key_value_.get()});
-    server_->SetServing(true);
-  }
-  void Stop() {
-    if (server_ == nullptr) return;
-    engine_->EndStreams(absl::UnavailableError("the store is stopping; retry"));
-    server_->Stop();
-    server_.reset();
-    engine_.reset();
-    loop_.reset();
-  }
-
- private:
-  const TempDir& dir_;
-  const std::unique_ptr<Metrics> metrics_ = *Metrics::Create("");
-  std::unique_ptr<store::ReadLoop> loop_;
-  std::unique_ptr<store::Engine> engine_;
-  std::unique_ptr<store::KeyValueService> key_value_;
-  std::unique_ptr<rpc::Server> server_;
-};
 
 // What one router knows and was told.
 class Router {
@@ -100,9 +66,8 @@ class PresenceTest : public ::testing::Test {
     return client;
   }
 
-  TempDir dir_;
-  Store store_{dir_};
-  rpc::Channels channels_{dir_ / "run", "store"};
+  StoreFixture store_;
+  rpc::Channels& channels_ = store_.channels();
 };
 
 TEST_F(PresenceTest, EachRouterKnowsTheClientsOfAll) {
@@ -171,18 +136,9 @@ TEST_F(PresenceTest, EntriesOfARouterThatStopsGoAtOnce) {
 
 // A router that is started anew under the same name finds entries of its former life.
 TEST_F(PresenceTest, EntriesOfAFormerLifeAreTakenAway) {
-  {
-    const auto stub = store::v1::KeyValue::NewStub(channels_.Pick());
-    store::v1::PutRequest put;
-    put.set_key("presence/clients/dev1");
-    Presence::Client client = Connection("old");
-    client.set_router_instance("a");
-    put.set_value(client.SerializeAsString());
-    store::v1::PutResponse response;
-    grpc::ClientContext context;
-    context.set_wait_for_ready(true);
-    ASSERT_TRUE(stub->Put(&context, put, &response).ok());
-  }
+  Presence::Client client = Connection("old");
+  client.set_router_instance("a");
+  store_.Put("presence/clients/dev1", client.SerializeAsString());
   Router b(&channels_, "b");
   ASSERT_TRUE(b.Knows("dev1", "old"));
   Router a(&channels_, "a");

@@ -6,7 +6,7 @@
 #include "absl/time/time.h"
 #include "lib/base/unique_fd.h"
 
-namespace holdfast::auth {
+namespace holdfast {
 
 // Waits for a file to be written or replaced (inotify on its folder, since editors and deployment tools rename a new
 // file over the old one), for Wake(), or for a time. One thread waits; Wake() is thread-safe.
@@ -32,4 +32,4 @@ class FileWatch {
   const UniqueFd wake_;
 };
 
-}  // namespace holdfast::auth
+}  // namespace holdfast

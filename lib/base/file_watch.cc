@@ -1,4 +1,4 @@
-#include "services/auth/file_watch.h"
+#include "lib/base/file_watch.h"
 
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -10,7 +10,7 @@
 #include <filesystem>
 #include <string_view>
 
-namespace holdfast::auth {
+namespace holdfast {
 namespace {
 
 constexpr absl::Duration kWaitMax = absl::Hours(1);
@@ -71,4 +71,4 @@ void FileWatch::Wake() {
   [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof one);
 }
 
-}  // namespace holdfast::auth
+}  // namespace holdfast
