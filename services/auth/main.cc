@@ -11,6 +11,7 @@
 #include "lib/rpc/channel.h"
 #include "lib/rpc/server.h"
 #include "lib/service/service_main.h"
+#include "lib/service/supervisor_notice.h"
 #include "services/auth/auth_options.h"
 #include "services/auth/auth_service.h"
 #include "services/auth/identity_sync.h"
@@ -127,7 +128,10 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   spdlog::info("auth is listening socket={} identities_file={} hub_connection_string_file={}", server->socket_path(),
                options.identities_file.empty() ? "none" : options.identities_file,
                options.hub_connection_string_file.empty() ? "none" : options.hub_connection_string_file);
+  SupervisorNotice notice(server->socket_path());
+  notice.Ready();
   stop_signal.Wait();
+  notice.Stopping();
   spdlog::info("auth is stopping");
   workload_server->Stop();
   identities.Stop();

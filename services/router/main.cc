@@ -10,6 +10,7 @@
 #include "lib/rpc/channel.h"
 #include "lib/rpc/server.h"
 #include "lib/service/service_main.h"
+#include "lib/service/supervisor_notice.h"
 #include "services/router/router.h"
 #include "services/router/router_options.h"
 #include "services/router/router_service.h"
@@ -34,10 +35,15 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
       const std::unique_ptr<rpc::Server> server,
       rpc::Server::Create({.run_dir = gateway.run_dir, .service = "router", .instance = flags.instance}, {&service}));
 
-  router->Start([&server] { server->SetServing(true); });
+  SupervisorNotice notice(server->socket_path());
+  router->Start([&] {
+    server->SetServing(true);
+    notice.Ready();
+  });
   spdlog::info("router is up socket={} mqtt_port={} mqtts_port={}", server->socket_path(), router->mqtt_port(),
                router->mqtts_port());
   const int signal = stop_signal.Wait();
+  notice.Stopping();
   spdlog::info("router is stopping signal={}", signal);
   server->SetServing(false);
   server->Stop(absl::Seconds(1));

@@ -9,6 +9,7 @@
 #include "lib/rpc/channel.h"
 #include "lib/rpc/server.h"
 #include "lib/service/service_main.h"
+#include "lib/service/supervisor_notice.h"
 #include "services/uplink/uplink_options.h"
 #include "services/uplink/uplink_service.h"
 
@@ -38,12 +39,15 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   // A hub that is away is no illness; one that takes messages and acknowledges none is.
   uplink.OnStalled([&server](bool stalled) { server->SetServing("holdfast.uplink.v1.UplinkStatus", !stalled); });
   server->SetServing(true);
+  SupervisorNotice notice(server->socket_path());
   uplink.Start();
   spdlog::info("uplink started upstream={} client_id={} socket={}",
                options.uplink.upstream.empty() ? "none" : options.uplink.upstream,
                options.hub ? "$edgeHub" : options.uplink.link.client.client_id, server->socket_path());
 
+  notice.Ready();
   const int signal = stop_signal.Wait();
+  notice.Stopping();
   spdlog::info("stopping signal={}", signal);
   server->SetServing(false);
   service.Stop();
