@@ -1,4 +1,8 @@
 # What `cmake --install` and the Debian package hold. `make deb` builds the package; tests/package looks into it.
+# Units and configuration go to absolute places, so the rest is where Debian looks for it, too.
+if(CMAKE_INSTALL_PREFIX_INITIALIZED_TO_DEFAULT)
+  set(CMAKE_INSTALL_PREFIX /usr CACHE PATH "Where `cmake --install` puts things" FORCE)
+endif()
 include(GNUInstallDirs)
 
 install(TARGETS holdfast holdfast-auth holdfast-store holdfast-router holdfast-uplink RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
@@ -19,7 +23,6 @@ set(CPACK_PACKAGE_DESCRIPTION
     "Devices and modules talk to it as to their cloud hub (Azure IoT Hub's device contract, MQTT). Offline it stores
 what is bound for the hub, authenticates everyone it knows, and carries messages and method calls between them;
 when the link is back it delivers in order and reconciles.")
-set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_SET_DESTDIR ON)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
