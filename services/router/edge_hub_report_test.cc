@@ -48,7 +48,8 @@ TEST(EdgeHubReportTest, ThousandsOfClientsFitIntoATwin) {
   }
   reported.merge_patch(json::parse(report.Patch(reported.dump(), "0.1")));
   EXPECT_EQ(reported["clientsConnected"], 5000);
-  EXPECT_EQ(reported["clients"].size(), kReportedClientsMax);
+  EXPECT_LE(reported["clients"].size(), kReportedClientsMax);
+  EXPECT_GE(reported["clients"].size(), 80u);
   EXPECT_LT(reported.dump().size(), 32u * 1024);
   for (int i = 0; i < 5000; ++i) report.OnDisconnected(std::string(120, 'd') + std::to_string(i), kTime);
   reported.merge_patch(json::parse(report.Patch(reported.dump(), "0.1")));

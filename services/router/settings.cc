@@ -96,8 +96,8 @@ void Settings::SetGatewayDevice(const std::string& device_id) {
   absl::MutexLock lock(&mutex_);
   if (stopped_ || !twin_key_.empty() || device_id.empty()) return;
   twin_key_ = fmt::format("{}{}/{}", twin::kTwinKeys, device_id, kEdgeHub);
-  watch_ = std::make_unique<kv::KeyWatch>(store_, twin_key_,
-                                          [this](const kv::KeyWatch::Update& update) { OnTwin(update); });
+  watch_ =
+      std::make_unique<kv::KeyWatch>(store_, twin_key_, [this](const kv::KeyWatch::Update& update) { OnTwin(update); });
 }
 
 void Settings::OnClient(const std::string& client_id, bool connected) {
@@ -231,8 +231,7 @@ bool Settings::RefreshFromTwin() {
 
 bool Settings::Take(const std::string& text, absl::StatusOr<routes::EdgeHubSettings> settings,
                     const std::string& source) {
-  absl::StatusOr<std::shared_ptr<const routes::RouteTable>> table = settings.status();
-  if (settings.ok()) table = routes::RouteTable::Compile(settings->routes, options_.routes);
+  const auto table = settings.ok() ? routes::RouteTable::Compile(settings->routes, options_.routes) : settings.status();
   const std::optional<int64_t> version = settings.ok() ? settings->version : std::nullopt;
   if (!table.ok()) {
     judged_ = text;
@@ -246,7 +245,7 @@ bool Settings::Take(const std::string& text, absl::StatusOr<routes::EdgeHubSetti
     return true;
   }
   const InForce next{
-      .routes = *std::move(table), .ttl_seconds = settings->ttl_seconds, .max_size_bytes = settings->max_size_bytes};
+      .routes = *table, .ttl_seconds = settings->ttl_seconds, .max_size_bytes = settings->max_size_bytes};
   if (const absl::Status applied = apply_(next); !applied.ok()) {
     spdlog::warn("settings can't be put in force yet source=\"{}\" reason=\"{}\"", source, Text(applied));
     if (rpc::IsTransient(applied)) return false;

@@ -18,11 +18,11 @@
 
 namespace holdfast::router {
 
-// The gateway's settings (IoT Edge contract D: routes, time to live, size of the store): from a deployment manifest in a
-// file, or else from the twin of the gateway's own `$edgeHub`. What was in force last lies in the store too ("router/
+// The gateway's settings (IoT Edge contract D: routes, time to live, size of the store): from a deployment manifest in
+// a file, or else from the twin of the gateway's own `$edgeHub`. What was in force last lies in the store too ("router/
 // settings"), so that a gateway which starts offline, or with settings that are wrong by now, goes on with it. New
-// settings are taken as a whole or not at all: one bad route refuses them, with the reasons logged and reported, and the
-// old ones stay. From a twin, the outcome and the clients are reported back to it. Thread-safe.
+// settings are taken as a whole or not at all: one bad route refuses them, with the reasons logged and reported, and
+// the old ones stay. From a twin, the outcome and the clients are reported back to it. Thread-safe.
 class Settings {
  public:
   struct Options {
@@ -55,8 +55,8 @@ class Settings {
   Settings(Options options, rpc::Channels* store, const Clock* clock);
   ~Settings() { Stop(); }
 
-  // Loads what was in force last, for as long as the store takes, and applies it; then calls `on_ready`, once. Both on a
-  // thread of its own.
+  // Loads what was in force last, for as long as the store takes, and applies it; then calls `on_ready`, once. Both on
+  // a thread of its own.
   void Start(Apply apply, std::function<void()> on_ready);
   void Stop();
 
@@ -89,8 +89,8 @@ class Settings {
   std::function<void()> on_ready_;
 
   // On the thread only.
-  std::string taken_;    // text of what is in force
-  std::string judged_;   // text that was looked at last
+  std::string taken_;   // text of what is in force
+  std::string judged_;  // text that was looked at last
   bool applied_ = false;
   InForce in_force_;
   absl::Time report_at_ = absl::InfiniteFuture();
