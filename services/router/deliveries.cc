@@ -25,6 +25,8 @@ ClientFeed* Deliveries::Find(const std::string& client_id) {
 }
 
 void Deliveries::OnInterests(Session& session) {
+  // Not in front of the SUBACK: it would be allowed (MQTT 3.1.1, 3.8.4), but not every client copes. It is called then.
+  if (session.saving()) return;
   ClientFeed* feed = Find(session.client_id());
   if (session.interests().messages) {
     if (feed == nullptr) {

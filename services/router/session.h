@@ -117,6 +117,8 @@ class Session : public std::enable_shared_from_this<Session> {
   // appends them waits for OnWritten.
   void CountDeliveries() { delivery_bytes_ = output_.size(); }
   bool closed() const { return closed_; }
+  // A SUBACK or UNSUBACK waits for its change to be on disk.
+  bool saving() const { return saving_ > 0; }
 
   // Keep-alive and the end of auth's grant.
   void CheckTimers();
