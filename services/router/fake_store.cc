@@ -10,7 +10,8 @@
 
 namespace holdfast::router {
 
-void FakeStore::Commit(const store::v1::AppendRequest& request) {
+uint64_t FakeStore::Take(const store::v1::AppendRequest& request) {
+  if (request.queue() != kUpstreamQueue) return clients_.Append(request);
   requests_.push_back(request);
   BlockReader reader(request.records());
   uint32_t count = 0;
@@ -21,6 +22,7 @@ void FakeStore::Commit(const store::v1::AppendRequest& request) {
     ++count;
   }
   EXPECT_EQ(count, request.record_count());
+  return messages_.size() - count + 1;
 }
 
 grpc::Status FakeStore::Append(grpc::ServerContext* context,
@@ -46,17 +48,14 @@ grpc::Status FakeStore::Append(grpc::ServerContext* context,
       }
       --held_;
       if (breaks_ != breaks) {
-        if (commit_on_break_) Commit(request);
+        if (commit_on_break_) Take(request);
         return {grpc::StatusCode::UNAVAILABLE, "broken"};
       }
       if (context->IsCancelled()) return grpc::Status::CANCELLED;
       response.set_code(failed ? grpc::StatusCode::UNAVAILABLE : std::exchange(fail_next_, 0));
       // As the store does: nothing overtakes on a stream.
       if (response.code() == grpc::StatusCode::UNAVAILABLE) failed = true;
-      if (response.code() == 0) {
-        Commit(request);
-        response.set_first_sequence(messages_.size() - request.record_count() + 1);
-      }
+      if (response.code() == 0) response.set_first_sequence(Take(request));
     }
     if (!stream->Write(response)) break;
   }
@@ -117,9 +116,13 @@ std::vector<store::v1::AppendRequest> FakeStore::Requests() {
   return requests_;
 }
 
-grpc::Status FakeStore::ListQueues(grpc::ServerContext*, const store::v1::ListQueuesRequest*,
+grpc::Status FakeStore::ListQueues(grpc::ServerContext*, const store::v1::ListQueuesRequest* request,
                                    store::v1::ListQueuesResponse* response) {
+  for (const std::string& name : clients_.Names()) {
+    if (name.starts_with(request->prefix())) response->add_queues()->set_name(name);
+  }
   absl::MutexLock lock(&mutex_);
+  if (!kUpstreamQueue.starts_with(request->prefix())) return grpc::Status::OK;
   if (!has_consumer_ && messages_.empty()) return grpc::Status::OK;
   store::v1::Queue* const queue = response->add_queues();
   queue->set_name(std::string(kUpstreamQueue));
@@ -134,6 +137,7 @@ grpc::Status FakeStore::ListQueues(grpc::ServerContext*, const store::v1::ListQu
 
 grpc::Status FakeStore::Pull(grpc::ServerContext* context, const store::v1::PullRequest* request,
                              grpc::ServerWriter<store::v1::PullResponse>* writer) {
+  if (request->queue() != kUpstreamQueue) return clients_.Pull(context, *request, writer);
   EXPECT_EQ(request->consumer(), "router");
   std::vector<store::v1::PullResponse> responses;
   {
@@ -150,6 +154,22 @@ grpc::Status FakeStore::Pull(grpc::ServerContext* context, const store::v1::Pull
   for (const auto& response : responses) writer->Write(response);
   while (!context->IsCancelled()) absl::SleepFor(absl::Milliseconds(1));
   return grpc::Status::CANCELLED;
+}
+
+grpc::Status FakeStore::Commit(grpc::ServerContext* context, const store::v1::CommitRequest* request,
+                               store::v1::CommitResponse*) {
+  return clients_.Commit(context, *request);
+}
+
+grpc::Status FakeStore::ConfigureQueue(grpc::ServerContext*, const store::v1::ConfigureQueueRequest* request,
+                                       store::v1::ConfigureQueueResponse*) {
+  clients_.Configure(*request);
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeStore::DeleteQueue(grpc::ServerContext*, const store::v1::DeleteQueueRequest* request,
+                                    store::v1::DeleteQueueResponse*) {
+  return clients_.Delete(request->queue());
 }
 
 uint64_t FakeStore::checkpoint() {

@@ -1,4 +1,4 @@
-// A store that does as it is told: one queue, and keys, in memory.
+// A store that does as it is told: the queue "upstream", those of clients, and keys, in memory.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -11,6 +11,7 @@
 #include "absl/synchronization/mutex.h"
 #include "holdfast/message/v1/message.pb.h"
 #include "holdfast/store/v1/store.grpc.pb.h"
+#include "services/router/fake_client_queues.h"
 
 namespace holdfast::router {
 
@@ -23,6 +24,12 @@ class FakeStore final : public store::v1::Queues::Service {
                     grpc::ServerWriter<store::v1::PullResponse>* writer) override;
   grpc::Status ListQueues(grpc::ServerContext* context, const store::v1::ListQueuesRequest* request,
                           store::v1::ListQueuesResponse* response) override;
+  grpc::Status Commit(grpc::ServerContext* context, const store::v1::CommitRequest* request,
+                      store::v1::CommitResponse* response) override;
+  grpc::Status ConfigureQueue(grpc::ServerContext* context, const store::v1::ConfigureQueueRequest* request,
+                              store::v1::ConfigureQueueResponse* response) override;
+  grpc::Status DeleteQueue(grpc::ServerContext* context, const store::v1::DeleteQueueRequest* request,
+                           store::v1::DeleteQueueResponse* response) override;
   grpc::Status Peek(grpc::ServerContext* context, const store::v1::PeekRequest* request,
                     store::v1::PeekResponse* response) override;
 
@@ -37,7 +44,10 @@ class FakeStore final : public store::v1::Queues::Service {
   // Ends all streams with UNAVAILABLE; `committed` = what they hold is committed all the same.
   void Break(bool committed);
 
-  // What is committed, in order.
+  // All other queues.
+  FakeClientQueues& clients() { return clients_; }
+
+  // What is committed in "upstream", in order.
   std::vector<message::v1::Envelope> Messages();
   std::vector<std::string> Bodies();
   std::vector<store::v1::AppendRequest> Requests();
@@ -71,7 +81,8 @@ class FakeStore final : public store::v1::Queues::Service {
                                 store::v1::GetStoreStatusResponse* response) override;
   };
 
-  void Commit(const store::v1::AppendRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Returns the sequence of its first record.
+  uint64_t Take(const store::v1::AppendRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   absl::Mutex mutex_;
   bool hold_ ABSL_GUARDED_BY(mutex_) = false;
@@ -86,6 +97,7 @@ class FakeStore final : public store::v1::Queues::Service {
   bool hold_writes_ ABSL_GUARDED_BY(mutex_) = false;
   bool has_consumer_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t checkpoint_ ABSL_GUARDED_BY(mutex_) = 0;
+  FakeClientQueues clients_;
   KeyValue key_value_{this};
   Status status_;
   std::vector<message::v1::Envelope> messages_ ABSL_GUARDED_BY(mutex_);

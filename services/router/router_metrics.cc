@@ -13,6 +13,12 @@ RouterMetrics::RouterMetrics(Metrics* metrics)
                                    "Messages sent again by a client that were stored already")),
       limited_(metrics->Counter("holdfast_router_connects_limited_total",
                                 "Connections closed unheard: too many failed ones from their address")),
+      delivered_(metrics->Counter("holdfast_router_messages_delivered_total", "Messages sent to clients")),
+      delivered_again_(
+          metrics->Counter("holdfast_router_messages_redelivered_total",
+                           "Messages sent to clients with DUP: not acknowledged on an earlier connection")),
+      undeliverable_(metrics->Counter("holdfast_router_messages_undeliverable_total",
+                                      "Messages for clients passed over: no envelope, or no valid topic")),
       sessions_(metrics->Gauge("holdfast_router_sessions", "Connected clients")),
       pending_bytes_(metrics->Gauge("holdfast_router_pending_bytes", "Bytes received and not on disk yet")) {}
 
@@ -28,6 +34,15 @@ void RouterMetrics::Acknowledged(uint64_t messages) {
 
 void RouterMetrics::Duplicate() {
   duplicates_.Increment();
+}
+
+void RouterMetrics::Delivered(uint64_t messages, uint64_t again) {
+  delivered_.Increment(static_cast<double>(messages));
+  if (again > 0) delivered_again_.Increment(static_cast<double>(again));
+}
+
+void RouterMetrics::Undeliverable() {
+  undeliverable_.Increment();
 }
 
 void RouterMetrics::ConnectLimited() {

@@ -21,6 +21,9 @@ class RouterMetrics {
   // A connection that was closed unheard, since too many from its address had failed.
   void ConnectLimited();
   void Disconnect(CloseReason reason);
+  // Messages sent to clients; `again` = so many of them with DUP.
+  void Delivered(uint64_t messages, uint64_t again);
+  void Undeliverable();
   // One more or fewer.
   void Sessions(int difference);
   void PendingBytes(double difference);
@@ -36,6 +39,9 @@ class RouterMetrics {
   prometheus::Counter& acknowledged_;
   prometheus::Counter& duplicates_;
   prometheus::Counter& limited_;
+  prometheus::Counter& delivered_;
+  prometheus::Counter& delivered_again_;
+  prometheus::Counter& undeliverable_;
   prometheus::Gauge& sessions_;
   prometheus::Gauge& pending_bytes_;
   std::atomic<uint64_t> received_count_ = 0;

@@ -42,6 +42,11 @@ struct RouterOptions {
   // Bytes of one thread that are not committed yet: above, none of its sockets is read.
   int64_t pending_bytes_max = 16 << 20;
   int64_t subscriptions_max = 50;
+  // Messages sent to one client at QoS 1 and not acknowledged by it.
+  int64_t delivery_window = 64;
+  // Bytes read ahead for one client, and for all of a thread together; one block more at most.
+  int64_t delivery_prefetch_bytes = 256 << 10;
+  int64_t delivery_bytes_max = 64 << 20;
   // Sessions that are kept while their client is away; the one that left first is forgotten first.
   int64_t kept_sessions_max = 20'000;
   // A session whose client has not been seen for so long is forgotten.

@@ -125,8 +125,9 @@ void Session::Flush() {
     break;
   }
   output_.erase(0, sent);
+  delivery_bytes_ = std::min(delivery_bytes_, output_.size());
   if (output_.empty()) return;
-  if (output_.size() > static_cast<size_t>(context_.options.output_bytes_max)) {
+  if (output_.size() - delivery_bytes_ > static_cast<size_t>(context_.options.output_bytes_max)) {
     return Close(CloseReason::kSlowReader, "does not read what is sent to it");
   }
   if (writing_) return;

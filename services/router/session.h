@@ -116,7 +116,12 @@ class Session : public std::enable_shared_from_this<Session> {
   bool SendIfRoom(std::string_view topic, std::string_view payload);
   // Packets to be sent: append with the encoders of lib/mqtt/packet.h, then Flush(), which may close the session.
   std::string* out() { return &output_; }
+  // All that is in out() are messages for the client: a client that takes its time with them is no slow reader, whoever
+  // appends them waits for OnWritten.
+  void CountDeliveries() { delivery_bytes_ = output_.size(); }
   bool closed() const { return closed_; }
+  // A SUBACK or UNSUBACK waits for its change to be on disk.
+  bool saving() const { return saving_ > 0; }
 
   // Keep-alive and the end of auth's grant.
   void CheckTimers();
@@ -189,6 +194,8 @@ class Session : public std::enable_shared_from_this<Session> {
   size_t scanned_ = 0;
   size_t read_ahead_ = 0;
   std::string output_;
+  // Of output_, at most so much is messages for the client.
+  size_t delivery_bytes_ = 0;
   // SUBACKs and UNSUBACKs that wait for so many saves.
   std::string held_answers_;
   uint32_t saving_ = 0;

@@ -59,6 +59,7 @@ void Session::OnSaved() {
   if (closed_ || --saving_ > 0) return;
   output_ += std::exchange(held_answers_, "");
   Flush();
+  if (!closed_) context_.deliveries.OnInterests(*this);
 }
 
 void Session::HandleUnsubscribe(const mqtt::Frame& frame) {

@@ -122,6 +122,7 @@ Worker::ClientEntry* Worker::PrepareClient(AcceptedConnection* connection, bool*
     entry->client.subscriptions.clear();
     entry->client.window = DedupeWindow(0);
     if (std::exchange(entry->saved_edge_ms, 0) != 0) keeper_.Remove(client_id);
+    deliveries_.Forget(client_id);
   } else if (!entry->known) {
     Save(entry);
   }
@@ -215,6 +216,7 @@ void Worker::Forget(ClientEntry* entry) {
   const std::string client_id = entry->client_id;
   if (entry->left_at != 0) kept_order_.erase(entry->left_at);
   if (entry->saved_edge_ms != 0) keeper_.Remove(client_id);
+  deliveries_.Forget(client_id);
   // Messages of it may be on their way to the store: it comes back to this thread until they are committed, so that
   // newer ones can't overtake them.
   WhenCommitted([home = std::shared_ptr<HomeThreads::Home>(std::move(entry->client.home))] {});

@@ -85,7 +85,7 @@ std::string_view Window::BuildId(const Entry& entry) {
 
 LaneId Window::LaneOf(std::string_view record) {
   EnvelopeView message;
-  if (!ParseEnvelope(record, &message)) return kNoLane;
+  if (!ParseEnvelope(record, &message) || message.device_id.empty()) return kNoLane;
   name_.assign(message.device_id);
   if (!message.module_id.empty()) name_.append("/").append(message.module_id);
   if (const auto it = lane_by_name_.find(name_); it != lane_by_name_.end()) return it->second;
@@ -147,7 +147,9 @@ void Window::Admit(std::vector<LaneId>* woken, DeadLetters* dead, uint64_t bytes
 
 std::string_view Window::Encode(const Entry& entry, uint64_t n, std::string* out) {
   EnvelopeView message;
-  if (!ParseEnvelope(entry.record, &message)) return "the record is no message envelope";
+  if (!ParseEnvelope(entry.record, &message) || message.device_id.empty()) {
+    return "the record is no message envelope";
+  }
   if (!topics_.Build(message, BuildId(entry), &topic_)) return "there is no valid MQTT topic for it";
   if (mqtt::PublishSize(kQos, topic_.size(), message.body.size()) > limits_.packet_bytes_max) {
     return "it is larger than packet_bytes_max";

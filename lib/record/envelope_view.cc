@@ -1,6 +1,6 @@
-#include "services/uplink/envelope_view.h"
+#include "lib/record/envelope_view.h"
 
-namespace holdfast::uplink {
+namespace holdfast {
 namespace {
 
 // Wire types of protobuf.
@@ -47,6 +47,42 @@ bool Skip(uint64_t wire_type, std::string_view* in) {
   }
 }
 
+std::string_view* BytesField(uint64_t field, EnvelopeView* out) {
+  switch (field) {
+    case 2:
+      return &out->device_id;
+    case 3:
+      return &out->module_id;
+    case 4:
+      return &out->property_bag;
+    case 5:
+      return &out->body;
+    case 9:
+      return &out->input_name;
+    default:
+      return nullptr;
+  }
+}
+
+void SetNumber(uint64_t field, uint64_t number, EnvelopeView* out) {
+  switch (field) {
+    case 1:
+      out->kind = number;
+      break;
+    case 6:
+      out->received_unix_ms = static_cast<int64_t>(number);
+      break;
+    case 7:
+      out->retain = number != 0;
+      break;
+    case 10:
+      out->hops = number & UINT32_MAX;
+      break;
+    default:
+      break;
+  }
+}
+
 }  // namespace
 
 bool ParseEnvelope(std::string_view in, EnvelopeView* out) {
@@ -58,24 +94,17 @@ bool ParseEnvelope(std::string_view in, EnvelopeView* out) {
     const uint64_t field = tag >> 3;
     const uint64_t type = tag & 7;
     if (field == 0) return false;
-    bool ok = true;
-    if (type == kBytes && field >= 2 && field <= 5) {
-      std::string_view* const to = field == 2   ? &out->device_id
-                                   : field == 3 ? &out->module_id
-                                   : field == 4 ? &out->property_bag
-                                                : &out->body;
-      ok = TakeBytes(&in, to);
-    } else if (type == kVarint && (field == 1 || field == 6 || field == 7)) {
-      ok = TakeVarint(&in, &number);
-      if (field == 1) out->kind = number;
-      if (field == 6) out->received_unix_ms = static_cast<int64_t>(number);
-      if (field == 7) out->retain = number != 0;
-    } else {
-      ok = Skip(type, &in);
+    std::string_view* const bytes = type == kBytes ? BytesField(field, out) : nullptr;
+    if (bytes != nullptr) {
+      if (!TakeBytes(&in, bytes)) return false;
+    } else if (type == kVarint) {
+      if (!TakeVarint(&in, &number)) return false;
+      SetNumber(field, number, out);
+    } else if (!Skip(type, &in)) {
+      return false;
     }
-    if (!ok) return false;
   }
-  return !out->device_id.empty();
+  return true;
 }
 
-}  // namespace holdfast::uplink
+}  // namespace holdfast

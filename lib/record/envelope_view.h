@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace holdfast::uplink {
+namespace holdfast {
 
 struct EnvelopeView {
   uint64_t kind = 0;
@@ -15,10 +15,12 @@ struct EnvelopeView {
   std::string_view body;
   int64_t received_unix_ms = 0;
   bool retain = false;
+  std::string_view input_name;
+  uint64_t hops = 0;
 };
 
-// False if `bytes` is no Envelope in protobuf's wire format, or names no device. Unknown fields are skipped, the last
-// of a repeated field counts, as with the generated class. Views are valid as long as `bytes`.
+// False if `bytes` is no Envelope in protobuf's wire format. Unknown fields are skipped, the last of a repeated field
+// counts, as with the generated class. Views are valid as long as `bytes`.
 bool ParseEnvelope(std::string_view bytes, EnvelopeView* out);
 
-}  // namespace holdfast::uplink
+}  // namespace holdfast
