@@ -24,11 +24,14 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
 
   rpc::Channels store(gateway.run_dir, "store");
   rpc::Channels auth(gateway.run_dir, "auth");
+  rpc::Channels router(gateway.run_dir, "router");
   Uplink::MakeUpstream make_upstream;
   if (options.hub) {
     options.hub->version = HOLDFAST_VERSION;
     make_upstream = [&](UpstreamHost* host, boost::asio::io_context& io, Link* link) {
-      return std::make_unique<HubUpstream>(*options.hub, &auth, metrics.get(), *Clock::System(), host, io, link);
+      return std::make_unique<HubUpstream>(*options.hub,
+                                           HubUpstream::Services{.auth = &auth, .store = &store, .router = &router},
+                                           metrics.get(), *Clock::System(), host, io, link);
     };
   }
   Uplink uplink(options.uplink, std::move(topics), &store, metrics.get(), *Clock::System(), make_upstream);

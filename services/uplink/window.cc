@@ -88,7 +88,16 @@ LaneId Window::LaneOf(std::string_view record) {
   if (!ParseEnvelope(record, &message) || message.device_id.empty()) return kNoLane;
   name_.assign(message.device_id);
   if (!message.module_id.empty()) name_.append("/").append(message.module_id);
-  if (const auto it = lane_by_name_.find(name_); it != lane_by_name_.end()) return it->second;
+  return OpenLane(name_);
+}
+
+std::optional<LaneId> Window::FindLane(std::string_view name) const {
+  const auto it = lane_by_name_.find(name);
+  return it == lane_by_name_.end() ? std::nullopt : std::optional(it->second);
+}
+
+LaneId Window::OpenLane(std::string_view name) {
+  if (const auto known = FindLane(name)) return *known;
   LaneId lane = static_cast<LaneId>(lanes_.size());
   if (free_lanes_.empty()) {
     lanes_.emplace_back();
@@ -96,8 +105,8 @@ LaneId Window::LaneOf(std::string_view record) {
     lane = free_lanes_.back();
     free_lanes_.pop_back();
   }
-  lanes_[lane].name = name_;
-  lane_by_name_.emplace(name_, lane);
+  lanes_[lane].name = std::string(name);
+  lane_by_name_.emplace(name, lane);
   return lane;
 }
 
