@@ -240,6 +240,8 @@ IdentitySync::OnKeys AnswerKeys(grpc::ServerUnaryReactor* reactor, v1::SealingKe
       response->set_records_current(keys->current);
       response->set_records_older(keys->older);
       response->set_records_unreadable(keys->unreadable);
+      response->set_source(keys->has_tpm ? v1::SealingKeys::SOURCE_TPM : v1::SealingKeys::SOURCE_FILE);
+      response->set_file(keys->file);
     }
     reactor->Finish(rpc::ToGrpc(keys.status()));
   };

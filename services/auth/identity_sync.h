@@ -43,7 +43,7 @@ class IdentitySync {
     std::string identities_file;             // "" = none
     std::string hub_connection_string_file;  // "" = none; not both
     std::string hub_hostname;                // which the connection string must name; "" = any
-    std::string sealing_key_file;
+    KeyLocation sealing_keys;
   };
   struct Callbacks {
     // Whether clients can be judged: true after the first load.

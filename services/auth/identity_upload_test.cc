@@ -140,7 +140,7 @@ class IdentityUploadTest : public ::testing::Test {
   TrustedClock trusted_{clock_};
   IdentityCache cache_;
   HubIdentity hub_;
-  IdentitySync sync_{{.hub_connection_string_file = hub_file_, .sealing_key_file = dir_ / "secrets/sealing.key"},
+  IdentitySync sync_{{.hub_connection_string_file = hub_file_, .sealing_keys = {.file = dir_ / "secrets/sealing.key"}},
                      repository_,
                      cache_,
                      hub_,

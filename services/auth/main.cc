@@ -25,8 +25,8 @@ namespace {
 
 // A key that is there must be good; one that is not there yet is made later, when the store has said that it is new
 // too.
-absl::Status CheckSealingKey(const std::string& path) {
-  const absl::Status status = ReadKeyRing(path).status();
+absl::Status CheckSealingKey(const KeyLocation& where) {
+  const absl::Status status = KeyRing(where).Read().status();
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 
@@ -64,7 +64,7 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   ASSIGN_OR_RETURN(const GatewayOptions gateway, ReadGatewayOptions(*file));
   ASSIGN_OR_RETURN(const AuthOptions options, ReadAuthOptions(*file, gateway));
   RETURN_IF_ERROR(InitLog("auth", flags.log_level.empty() ? gateway.log_level : flags.log_level));
-  RETURN_IF_ERROR(CheckSealingKey(options.sealing_key_file));
+  RETURN_IF_ERROR(CheckSealingKey(options.sealing_keys));
   ASSIGN_OR_RETURN(const std::unique_ptr<Metrics> metrics, Metrics::Create(options.metrics_address));
 
   const Clock& clock = *Clock::System();
@@ -98,7 +98,7 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
       {.identities_file = options.identities_file,
        .hub_connection_string_file = options.hub_connection_string_file,
        .hub_hostname = is_hub_given ? gateway.hub_hostname : "",
-       .sealing_key_file = options.sealing_key_file},
+       .sealing_keys = options.sealing_keys},
       repository, cache, hub, trusted_clock, clock, *metrics,
       {.on_serving = [&health](bool serving) { health->SetServing(serving); },
        .on_fatal =

@@ -80,11 +80,11 @@ TEST(SealingTest, WhileKeysAreRotatedOldRecordsOpenAndNewOnesHaveTheNewKey) {
 TEST(SealingTest, KeyFileIsMadeOnceForTheOwnerOnly) {
   TempDir dir;
   const std::string path = dir / "secrets/sealing.key";
-  EXPECT_EQ(ReadKeyRing(path).status().code(), absl::StatusCode::kNotFound);
-  const auto made = MakeKeyRing(path);
+  EXPECT_EQ(KeyRing({.file = path}).Read().status().code(), absl::StatusCode::kNotFound);
+  const auto made = KeyRing({.file = path}).Make();
   ASSERT_TRUE(made.ok()) << made.status();
-  EXPECT_EQ(*ReadKeyRing(path), *made);
-  EXPECT_EQ(MakeKeyRing(path).status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(*KeyRing({.file = path}).Read(), *made);
+  EXPECT_EQ(KeyRing({.file = path}).Make().status().code(), absl::StatusCode::kAlreadyExists);
   struct stat info {};
   ASSERT_EQ(::stat(path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
@@ -95,9 +95,10 @@ TEST(SealingTest, KeyFileIsMadeOnceForTheOwnerOnly) {
 TEST(SealingTest, KeyFileOfAnotherSizeOrModeSaysWhatToDo) {
   TempDir dir;
   ASSERT_TRUE(pki::WriteNewFile(dir / "short", "short", 0600).ok());
-  EXPECT_THAT(std::string(ReadKeyRing(dir / "short").status().message()), HasSubstr("has 5 bytes, not 32"));
+  EXPECT_THAT(std::string(KeyRing({.file = dir / "short"}).Read().status().message()),
+              HasSubstr("has 5 bytes, not 32"));
   ASSERT_TRUE(pki::WriteNewFile(dir / "open", kKey, 0666).ok());
-  EXPECT_THAT(std::string(ReadKeyRing(dir / "open").status().message()), HasSubstr("chmod 0600"));
+  EXPECT_THAT(std::string(KeyRing({.file = dir / "open"}).Read().status().message()), HasSubstr("chmod 0600"));
 }
 
 }  // namespace
