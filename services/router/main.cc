@@ -13,12 +13,14 @@
 #include "services/router/router.h"
 #include "services/router/router_options.h"
 #include "services/router/router_service.h"
+#include "services/router/settings_file.h"
 
 namespace holdfast::router {
 absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   ASSIGN_OR_RETURN(const auto file, ConfigFile::Load(flags.config));
   ASSIGN_OR_RETURN(const GatewayOptions gateway, ReadGatewayOptions(*file));
-  ASSIGN_OR_RETURN(const RouterOptions options, ReadRouterOptions(*file));
+  ASSIGN_OR_RETURN(RouterOptions options, ReadRouterOptions(*file));
+  options.gateway_device_id = gateway.device_id;
   RETURN_IF_ERROR(InitLog("router", flags.log_level.empty() ? gateway.log_level : flags.log_level));
   ASSIGN_OR_RETURN(const std::unique_ptr<Metrics> metrics, Metrics::Create(options.metrics_address));
 
@@ -27,6 +29,10 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   ASSIGN_OR_RETURN(
       const std::unique_ptr<Router> router,
       Router::Create(options, {.auth = auth, .store = store, .metrics = *metrics, .clock = *Clock::System()}));
+  if (!options.settings_file.empty()) {
+    ASSIGN_OR_RETURN(const std::shared_ptr<const routes::RouteTable> table, ReadRoutes(options.settings_file));
+    RETURN_IF_ERROR(router->SetRoutes(table));
+  }
   RouterService service(router.get());
   ASSIGN_OR_RETURN(
       const std::unique_ptr<rpc::Server> server,

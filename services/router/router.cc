@@ -24,12 +24,13 @@ Router::Router(const RouterOptions& options, Parts parts)
     : options_(options),
       parts_(parts),
       metrics_(&parts.metrics),
+      client_queues_(&parts.store, options.client_queue_bytes_max),
       limit_(options.connections_max),
       homes_(std::make_unique<HomeThreads>(ThreadCount(options))),
       auth_(std::make_unique<AuthClient>(&parts.auth, options.auth_timeout)),
       keeper_(std::make_unique<SessionKeeper>(
           &parts.store, &parts.clock, options.session_checkpoint_interval,
-          SessionStore::Options{.queues = routes_.queues(),
+          SessionStore::Options{.queues = {std::string(kUpstreamQueue)},
                                 .dedupe_window = static_cast<size_t>(options.dedupe_window),
                                 .session_expiry = options.session_expiry})),
       methods_([this](const std::string& client_id, auto use) { ReachSession(client_id, std::move(use)); }),
@@ -45,9 +46,10 @@ Router::Router(const RouterOptions& options, Parts parts)
                                                      workers_[connection->home->thread()]->Adopt(std::move(connection));
                                                    }})) {
   const size_t count = ThreadCount(options);
+  const auto routes = Routes::Default();
   for (size_t i = 0; i < count; ++i) {
     workers_.push_back(std::make_unique<Worker>(Worker::Parts{.options = options_,
-                                                              .routes = routes_,
+                                                              .routes = routes,
                                                               .clock = parts.clock,
                                                               .metrics = metrics_,
                                                               .identities = identities_,
@@ -110,17 +112,13 @@ void Router::Restore(std::vector<KeptSession> sessions) {
 }
 
 void Router::Start(std::function<void()> on_ready) {
-  watch_ = std::make_unique<IdentityWatch>(&parts_.auth, &identities_,
-                                           IdentityWatch::Events{.on_drop =
-                                                                     [this](const IdentityChanges::Drop& drop) {
-                                                                       for (const auto& worker : workers_)
-                                                                         worker->Drop(drop);
-                                                                     },
-                                                                 .on_list =
-                                                                     [this] {
-                                                                       for (const auto& worker : workers_)
-                                                                         worker->CheckGrants();
-                                                                     }});
+  watch_ = std::make_unique<IdentityWatch>(
+      &parts_.auth, &identities_,
+      IdentityWatch::Events{.on_drop = [this](const IdentityChanges::Drop& drop) { Drop(drop); },
+                            .on_list =
+                                [this] {
+                                  for (const auto& worker : workers_) worker->CheckGrants();
+                                }});
   std::vector<SessionKeeper::TakeSnapshot> snapshots;
   for (const auto& worker : workers_) {
     snapshots.push_back(
@@ -137,6 +135,26 @@ void Router::Start(std::function<void()> on_ready) {
   });
 }
 
+void Router::Drop(const IdentityChanges::Drop& drop) {
+  std::shared_ptr<void> sessions_ended;
+  if (drop.removed) {
+    // Let go of by the last thread: before that, a session might make its queue anew.
+    sessions_ended = std::shared_ptr<void>(nullptr, [this, identity = drop.identity, all = drop.with_modules](void*) {
+      client_queues_.Delete(identity, all);
+    });
+  }
+  for (const auto& worker : workers_) worker->Drop(drop, sessions_ended);
+}
+
+absl::Status Router::SetRoutes(std::shared_ptr<const routes::RouteTable> table, const std::string& gateway_device_id) {
+  ASSIGN_OR_RETURN(
+      const std::shared_ptr<const Routes> routes,
+      Routes::Create(std::move(table), gateway_device_id.empty() ? options_.gateway_device_id : gateway_device_id));
+  client_queues_.Configure(routes->ClientQueues());
+  for (const auto& worker : workers_) worker->SetRoutes(routes);
+  return absl::OkStatus();
+}
+
 void Router::Stop() {
   if (std::exchange(stopped_, true)) return;
   // First: it starts what is stopped below.
@@ -145,6 +163,7 @@ void Router::Stop() {
   if (mqtt_ != nullptr) mqtt_->Stop();
   if (mqtts_ != nullptr) mqtts_->Stop();
   watch_.reset();
+  client_queues_.Stop();
   methods_.Stop();
   twins_.Stop();
   // Its answers are posted to the threads: before those end.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "holdfast/router/v1/router.pb.h"
+#include "services/router/client_queues.h"
 #include "services/router/greeter.h"
 #include "services/router/listener.h"
 #include "services/router/worker.h"
@@ -33,6 +34,11 @@ class Router {
   // Stops accepting, finishes what is being committed within the grace of the options, closes all. Idempotent.
   void Stop();
 
+  // The routes for messages that come from now on; what is stored stays where it is. `gateway_device_id`: whose modules
+  // they name; empty = that of the options. FAILED_PRECONDITION if it would be needed and is not known. At any time
+  // before Stop().
+  absl::Status SetRoutes(std::shared_ptr<const routes::RouteTable> table, const std::string& gateway_device_id = "");
+
   // Sessions in order of client id, from behind `after` on, at most `limit`; *more = there are others.
   std::vector<v1::Session> ListSessions(const std::string& after, size_t limit, bool* more);
   // NOT_FOUND.
@@ -47,13 +53,14 @@ class Router {
   Router(const RouterOptions& options, Parts parts);
   IoThread* NextThread();
   void Restore(std::vector<KeptSession> sessions);
+  void Drop(const IdentityChanges::Drop& drop);
   void StartListener(Listener* listener, bool tls);
   void ReachSession(const std::string& client_id, std::function<void(Session*)> use);
 
   const RouterOptions options_;
   Parts parts_;
   RouterMetrics metrics_;
-  const Routes routes_;
+  ClientQueues client_queues_;
   ConnectionLimit limit_;
   std::unique_ptr<HomeThreads> homes_;
   std::unique_ptr<AuthClient> auth_;
