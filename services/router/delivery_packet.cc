@@ -70,6 +70,21 @@ class BagWriter {
 
 }  // namespace
 
+bool TakeHops(std::string_view bag, uint32_t* hops, std::string* rest) {
+  if (bag.empty()) return false;
+  const auto found = mqtt::FindProperty(bag, kHopsProperty);
+  if (!found.has_value()) return false;
+  *hops = 0;
+  std::from_chars(found->value.data(), found->value.data() + found->value.size(), *hops);
+  rest->clear();
+  BagWriter writer(rest);
+  mqtt::BagReader properties(bag);
+  while (const auto property = properties.Next()) {
+    if (!mqtt::DecodesTo(property->key, kHopsProperty)) writer.Copy(*property);
+  }
+  return true;
+}
+
 DeliveryTopic::DeliveryTopic(const Identity& receiver) : is_module_(!receiver.module_id.empty()) {
   prefix_ = "devices/";
   AppendLevel(receiver.device_id, &prefix_);

@@ -17,6 +17,9 @@ using iothub::Identity;
 // not.
 inline constexpr std::string_view kHopsProperty = "hf-hops";
 
+// If a bag (well formed) has that property: how often, as far as it is a number, and the bag without it.
+bool TakeHops(std::string_view bag, uint32_t* hops, std::string* rest);
+
 // devices/{d}/modules/{m}/inputs/{input}/{bag} for a module, devices/{d}/messages/devicebound/{bag} for a device. The
 // bag is the sender's with $.cdid and $.cmid (who it was; not if the hub sent it), $.to (a device's), hf-hops,
 // iothub-MessageType=Will of a will and mqtt-retain, each in place of what the sender wrote under that name.

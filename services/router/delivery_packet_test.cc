@@ -61,5 +61,20 @@ TEST(DeliveryTopicTest, NoTopicForWhatHasNone) {
   EXPECT_FALSE(DeliveryTopic({"gw", ""}).Build({.device_id = "d", .property_bag = "\xff"}, &topic));
 }
 
+TEST(TakeHopsTest, IsReadAndTakenOut) {
+  uint32_t hops = 9;
+  std::string rest;
+  EXPECT_FALSE(TakeHops("", &hops, &rest));
+  EXPECT_FALSE(TakeHops("a=b&hf-hop=3", &hops, &rest));
+  EXPECT_TRUE(TakeHops("a=b&hf%2Dhops=3&c", &hops, &rest));
+  EXPECT_EQ(hops, 3u);
+  EXPECT_EQ(rest, "a=b&c");
+  EXPECT_TRUE(TakeHops("hf-hops=x", &hops, &rest));
+  EXPECT_EQ(hops, 0u);
+  EXPECT_EQ(rest, "");
+  EXPECT_TRUE(TakeHops("hf-hops", &hops, &rest));
+  EXPECT_EQ(hops, 0u);
+}
+
 }  // namespace
 }  // namespace holdfast::router

@@ -19,17 +19,19 @@ namespace holdfast::router {
 absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   ASSIGN_OR_RETURN(const auto file, ConfigFile::Load(flags.config));
   ASSIGN_OR_RETURN(const GatewayOptions gateway, ReadGatewayOptions(*file));
-  ASSIGN_OR_RETURN(const RouterOptions options, ReadRouterOptions(*file));
+  ASSIGN_OR_RETURN(RouterOptions options, ReadRouterOptions(*file));
+  options.gateway_device_id = gateway.device_id;
   RETURN_IF_ERROR(InitLog("router", flags.log_level.empty() ? gateway.log_level : flags.log_level));
   ASSIGN_OR_RETURN(const std::unique_ptr<Metrics> metrics, Metrics::Create(options.metrics_address));
 
   rpc::Channels auth(gateway.run_dir, "auth");
   rpc::Channels store(gateway.run_dir, "store");
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<Router> router,
-      Router::Create(
-          options,
-          {.auth = auth, .store = store, .metrics = *metrics, .clock = *Clock::System(), .instance = flags.instance}));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Router> router, Router::Create(options, {.auth = auth,
+                                                                                  .store = store,
+                                                                                  .metrics = *metrics,
+                                                                                  .clock = *Clock::System(),
+                                                                                  .instance = flags.instance,
+                                                                                  .version = HOLDFAST_VERSION}));
   RouterService service(router.get());
   ASSIGN_OR_RETURN(
       const std::unique_ptr<rpc::Server> server,

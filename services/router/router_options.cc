@@ -27,6 +27,10 @@ absl::StatusOr<RouterOptions> ReadRouterOptions(const ConfigFile& file) {
   s.Read("delivery_window", &o.delivery_window, 1, 1000);
   s.Read("delivery_prefetch_bytes", &o.delivery_prefetch_bytes, 1024, 64 << 20);
   s.Read("delivery_bytes_max", &o.delivery_bytes_max, 1 << 20, int64_t{1} << 40);
+  s.Read("client_queue_bytes_max", &o.client_queue_bytes_max, 1 << 20, int64_t{1} << 40);
+  s.Read("hops_max", &o.hops_max, 1, 1000);
+  s.Read("settings_file", &o.settings_file);
+  s.Read("routes_strict_compat", &o.routes_strict_compat);
   s.Read("kept_sessions_max", &o.kept_sessions_max, 0, 1'000'000);
   s.Read("session_expiry", &o.session_expiry, absl::Seconds(1), absl::Hours(24 * 365 * 10));
   s.Read("session_checkpoint_interval", &o.session_checkpoint_interval, absl::Milliseconds(100), absl::Minutes(5));

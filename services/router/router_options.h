@@ -47,6 +47,16 @@ struct RouterOptions {
   // Bytes read ahead for one client, and for all of a thread together; one block more at most.
   int64_t delivery_prefetch_bytes = 256 << 10;
   int64_t delivery_bytes_max = 64 << 20;
+  // Bytes of one client's queue in the store; above, its oldest messages are dropped.
+  int64_t client_queue_bytes_max = 64 << 20;
+  // Deliveries to clients of this gateway that a message may have behind it; then it goes to none any more.
+  int64_t hops_max = 8;
+  // A deployment manifest with the routes; "" = all messages go to the hub.
+  std::string settings_file;
+  // Conditions treat bodies as IoT Edge does, mistakes included (docs/routes.md).
+  bool routes_strict_compat = true;
+  // Of [gateway]: whose modules the routes name.
+  std::string gateway_device_id;
   // Sessions that are kept while their client is away; the one that left first is forgotten first.
   int64_t kept_sessions_max = 20'000;
   // A session whose client has not been seen for so long is forgotten.

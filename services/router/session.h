@@ -50,7 +50,8 @@ inline constexpr size_t kReadBufferBytes = 80 * 1024;
 // What all sessions of a thread work with; outlives them.
 struct SessionContext {
   const RouterOptions& options;
-  const Routes& routes;
+  // Those in force; another object when they change.
+  const std::shared_ptr<const Routes>& routes;
   const Clock& clock;
   RouterMetrics& metrics;
   IoThread& thread;
@@ -161,7 +162,8 @@ class Session : public std::enable_shared_from_this<Session> {
   // Answers when `changed` is on disk.
   void Answer(bool changed, const std::string& packet);
   const PublishTopic& Classify(std::string_view topic);
-  void Store(const EnvelopeFields& fields, uint64_t session, uint64_t ticket, uint32_t* places);
+  // Returns the number of copies, each of which will be committed for (session, ticket).
+  uint32_t Store(EnvelopeFields fields, uint64_t session, uint64_t ticket);
   void EmitPubacks();
   void PublishWill();
 
@@ -203,6 +205,9 @@ class Session : public std::enable_shared_from_this<Session> {
   // The latest topic and what it is: clients repeat theirs.
   std::string last_topic_;
   PublishTopic last_kind_;
+  // What its hf-hops says, and its bag without that, if it has it.
+  uint32_t last_hops_ = 0;
+  std::string last_bag_;
   int64_t batch_unix_ms_ = 0;
 
   absl::Duration last_heard_;  // since boot

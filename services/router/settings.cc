@@ -71,6 +71,7 @@ std::shared_ptr<const routes::RouteTable> DefaultRoutes() {
 Settings::Settings(Options options, rpc::Channels* store, const Clock* clock)
     : options_(std::move(options)), store_(store), clock_(*clock), wake_(options_.file) {
   in_force_ = {.routes = DefaultRoutes(), .is_default = true};
+  device_id_ = options_.gateway_device_id;
   status_.source = "default";
 }
 
@@ -94,7 +95,13 @@ void Settings::Stop() {
 
 void Settings::SetGatewayDevice(const std::string& device_id) {
   absl::MutexLock lock(&mutex_);
-  if (stopped_ || !twin_key_.empty() || device_id.empty()) return;
+  if (stopped_ || device_id.empty()) return;
+  if (std::exchange(device_id_, device_id) != device_id) {
+    // What was refused because it was not known is looked at again.
+    is_file_due_ = is_device_new_ = true;
+    wake_.Wake();
+  }
+  if (watch_ != nullptr) return;
   twin_key_ = fmt::format("{}{}/{}", twin::kTwinKeys, device_id, kEdgeHub);
   watch_ =
       std::make_unique<kv::KeyWatch>(store_, twin_key_, [this](const kv::KeyWatch::Update& update) { OnTwin(update); });
@@ -138,6 +145,10 @@ bool Settings::Load() {
     if (absl::IsNotFound(entry.status())) return true;
     if (entry.ok() && stored.ParseFromString(entry->value())) {
       taken_ = stored.desired();
+      {
+        absl::MutexLock lock(&mutex_);
+        if (device_id_.empty()) device_id_ = stored.gateway_device_id();
+      }
       while (!Take(stored.desired(), routes::ParseManifest(stored.desired()), stored.source())) {
         if (!Sleep(backoff.Next())) return false;
       }
@@ -218,6 +229,7 @@ bool Settings::RefreshFromTwin() {
   std::string source;
   {
     absl::MutexLock lock(&mutex_);
+    if (std::exchange(is_device_new_, false)) judged_.clear();
     desired = desired_;
     source = fmt::format("twin {}", twin_key_.empty() ? "" : twin_key_.substr(twin::kTwinKeys.size()));
   }
@@ -234,21 +246,21 @@ bool Settings::Take(const std::string& text, absl::StatusOr<routes::EdgeHubSetti
   const auto table = settings.ok() ? routes::RouteTable::Compile(settings->routes, options_.routes) : settings.status();
   const std::optional<int64_t> version = settings.ok() ? settings->version : std::nullopt;
   if (!table.ok()) {
-    judged_ = text;
-    spdlog::error("settings refused, those before stay source=\"{}\" version={} reason=\"{}\"", source,
-                  version.value_or(0), Text(table.status()));
-    absl::MutexLock lock(&mutex_);
-    status_.error = Text(table.status());
-    report_.SetDesired(desired_version_, 400, Text(table.status()));
-    report_due_ = true;
-    report_at_ = absl::Now();
+    Refuse(text, version, source, table.status());
     return true;
   }
-  const InForce next{
-      .routes = *table, .ttl_seconds = settings->ttl_seconds, .max_size_bytes = settings->max_size_bytes};
+  InForce next{.routes = *table, .ttl_seconds = settings->ttl_seconds, .max_size_bytes = settings->max_size_bytes};
+  {
+    absl::MutexLock lock(&mutex_);
+    next.gateway_device_id = device_id_;
+  }
   if (const absl::Status applied = apply_(next); !applied.ok()) {
-    spdlog::warn("settings can't be put in force yet source=\"{}\" reason=\"{}\"", source, Text(applied));
-    if (rpc::IsTransient(applied)) return false;
+    if (rpc::IsTransient(applied)) {
+      spdlog::warn("settings can't be put in force yet source=\"{}\" reason=\"{}\"", source, Text(applied));
+      return false;
+    }
+    Refuse(text, version, source, applied);
+    return true;
   }
   in_force_ = next;
   judged_ = text;
@@ -257,24 +269,39 @@ bool Settings::Take(const std::string& text, absl::StatusOr<routes::EdgeHubSetti
                next.routes->routes().size(), next.ttl_seconds.value_or(-1));
   {
     absl::MutexLock lock(&mutex_);
-    status_ = {.source = source, .version = version};
+    status_ = {.source = source, .version = version, .ttl_seconds = next.ttl_seconds};
     report_.SetDesired(desired_version_, 200, "");
     report_due_ = true;
     report_at_ = absl::Now();
   }
-  if (text == taken_) return true;
+  if (text != taken_) Keep(text, source);
+  return true;
+}
+
+void Settings::Refuse(const std::string& text, std::optional<int64_t> version, const std::string& source,
+                      const absl::Status& why) {
+  judged_ = text;
+  spdlog::error("settings refused, those before stay source=\"{}\" version={} reason=\"{}\"", source,
+                version.value_or(0), Text(why));
+  absl::MutexLock lock(&mutex_);
+  status_.error = Text(why);
+  report_.SetDesired(desired_version_, 400, Text(why));
+  report_due_ = true;
+  report_at_ = absl::Now();
+}
+
+void Settings::Keep(const std::string& text, const std::string& source) {
   taken_ = text;
   v1::StoredSettings stored;
   stored.set_source(source);
   stored.set_desired(text);
+  stored.set_gateway_device_id(in_force_.gateway_device_id);
   store::v1::PutRequest request;
   request.set_key(std::string(kSettingsKey));
   request.set_value(stored.SerializeAsString());
   const auto kept = Call(store_, &store::v1::KeyValue::Stub::Put, request);
-  if (!kept.ok()) {
-    spdlog::warn("settings can't be kept, a restart goes back to those before reason=\"{}\"", Text(kept.status()));
-  }
-  return true;
+  if (kept.ok()) return;
+  spdlog::warn("settings can't be kept, a restart goes back to those before reason=\"{}\"", Text(kept.status()));
 }
 
 bool Settings::Report() {

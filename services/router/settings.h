@@ -29,11 +29,15 @@ class Settings {
     // Manifest or desired properties; "" = the twin.
     std::string file;
     routes::Options routes;
+    // Of the configuration; "" = auth tells it (SetGatewayDevice).
+    std::string gateway_device_id;
     // For the report.
     std::string version;
   };
   struct InForce {
     std::shared_ptr<const routes::RouteTable> routes;
+    // Whose modules the routes name; "" = not known.
+    std::string gateway_device_id;
     // Nullopt: no end.
     std::optional<int64_t> ttl_seconds = routes::kTtlSecondsDefault;
     // Nullopt: the store's own.
@@ -41,12 +45,14 @@ class Settings {
     // Nothing was ever configured: everything goes upstream, and the store's own limits hold.
     bool is_default = false;
   };
-  // Carries out what is in force now; tried again while it fails for now (UNAVAILABLE and the like).
+  // Carries out what is in force now; tried again while it fails for now (UNAVAILABLE and the like). Any other error
+  // refuses the settings.
   using Apply = std::function<absl::Status(const InForce&)>;
   struct Status {
     // "file /etc/holdfast/manifest.json", "twin edge1/$edgeHub", "default".
     std::string source;
     std::optional<int64_t> version;
+    std::optional<int64_t> ttl_seconds = routes::kTtlSecondsDefault;
     // Why the latest settings are not in force; empty if they are.
     std::string error;
   };
@@ -60,7 +66,7 @@ class Settings {
   void Start(Apply apply, std::function<void()> on_ready);
   void Stop();
 
-  // The gateway's own device is known: its twin can be followed. Idempotent; a later id is not heeded.
+  // The gateway's own device is known: routes may name its modules, and its twin can be followed. Idempotent.
   void SetGatewayDevice(const std::string& device_id);
   void OnClient(const std::string& client_id, bool connected);
 
@@ -78,7 +84,9 @@ class Settings {
   bool RefreshFromTwin();
   // Takes settings as text. The outcome is in `error_`; false: to be tried again.
   bool Take(const std::string& text, absl::StatusOr<routes::EdgeHubSettings> settings, const std::string& source);
-  bool Keep(const std::string& text);
+  void Refuse(const std::string& text, std::optional<int64_t> version, const std::string& source,
+              const absl::Status& why);
+  void Keep(const std::string& text, const std::string& source);
   bool Report();
 
   const Options options_;
@@ -98,6 +106,8 @@ class Settings {
   mutable absl::Mutex mutex_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_file_due_ ABSL_GUARDED_BY(mutex_) = true;
+  std::string device_id_ ABSL_GUARDED_BY(mutex_);
+  bool is_device_new_ ABSL_GUARDED_BY(mutex_) = false;
   std::string twin_key_ ABSL_GUARDED_BY(mutex_);
   // Of the twin, as read by the watch.
   std::string desired_ ABSL_GUARDED_BY(mutex_);

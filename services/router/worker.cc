@@ -32,13 +32,14 @@ Worker::Worker(const Parts& parts)
       presence_(parts.presence),
       events_(parts.events),
       name_(parts.name),
+      routes_(parts.routes),
       read_buffer_(kReadBufferBytes),
       batcher_(&thread_, &parts.store, parts.metrics.registry(),
                {.on_committed = [this](const auto& receipts) { OnCommitted(receipts); },
                 .on_refused = [this](const auto& receipts, const auto& status) { OnRefused(receipts, status); }}),
       deliveries_(&parts.options, &thread_, &parts.store, &parts.metrics),
       context_{.options = parts.options,
-               .routes = parts.routes,
+               .routes = routes_,
                .clock = parts.clock,
                .metrics = parts.metrics,
                .thread = thread_,
@@ -384,6 +385,13 @@ void Worker::TakenOver(const std::string& client_id, const std::string& connecti
   });
 }
 
+void Worker::SetRoutes(std::shared_ptr<const Routes> routes) {
+  thread_.Post([this, routes = std::move(routes)] {
+    routes_ = routes;
+    batcher_.DropIdleLanes();
+  });
+}
+
 void Worker::WithSession(const std::string& client_id, std::function<void(Session*)> use) {
   thread_.Post([this, client_id, use = std::move(use)] {
     const auto it = clients_.find(client_id);
@@ -392,8 +400,8 @@ void Worker::WithSession(const std::string& client_id, std::function<void(Sessio
   });
 }
 
-void Worker::Drop(const IdentityChanges::Drop& drop) {
-  thread_.Post([this, drop] {
+void Worker::Drop(const IdentityChanges::Drop& drop, std::shared_ptr<void> done) {
+  thread_.Post([this, drop, done = std::move(done)] {
     const auto is_meant = [&](const Identity& identity) {
       return identity == drop.identity || (drop.with_modules && identity.device_id == drop.identity.device_id);
     };

@@ -26,7 +26,7 @@ class Worker {
   // All must outlive it.
   struct Parts {
     const RouterOptions& options;
-    const Routes& routes;
+    std::shared_ptr<const Routes> routes;
     const Clock& clock;
     RouterMetrics& metrics;
     const IdentityChanges& identities;
@@ -55,11 +55,14 @@ class Worker {
 
   // Ends that connection (ClientPresence.connection), if it is still there.
   void TakenOver(const std::string& client_id, const std::string& connection);
+  // For messages that come from now on.
+  void SetRoutes(std::shared_ptr<const Routes> routes);
+
   // As the type WithSession says.
   void WithSession(const std::string& client_id, std::function<void(Session*)> use);
 
-  // Ends the sessions of an identity whose grant does not hold any more.
-  void Drop(const IdentityChanges::Drop& drop);
+  // Ends the sessions of an identity whose grant does not hold any more; then lets go of `done`.
+  void Drop(const IdentityChanges::Drop& drop, std::shared_ptr<void> done);
   // Looks at every session's grant.
   void CheckGrants();
 
@@ -129,6 +132,7 @@ class Worker {
   LifecycleEvents& events_;
   const std::string name_;
   IoThread thread_;
+  std::shared_ptr<const Routes> routes_;
   std::vector<char> read_buffer_;
   AppendBatcher batcher_;
   Deliveries deliveries_;
