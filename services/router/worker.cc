@@ -164,6 +164,7 @@ void Worker::OnInterests(Session& session) {
   client.set_inputs(interests.messages && is_module);
   client.set_methods(interests.methods);
   client.set_desired_properties(interests.desired_properties);
+  client.set_twin_responses(interests.twin_responses);
   client.set_client_type(session.client_type());
   client.set_model_id(session.model_id());
   presence_.Set(session.client_id(), std::move(client));

@@ -235,6 +235,7 @@ void HubUpstream::WatchConnections(absl::Duration now) {
       SetTrouble(lane, "the hub acknowledges nothing");
     }
     if (c.wanted) SyncWanted(lane, false);
+    WatchExchange(lane);
     CloseIfDrained(lane);
     ForgetIfIdle(lane);
   }

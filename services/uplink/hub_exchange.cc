@@ -133,7 +133,7 @@ void HubExchange::UpdateChanged() {
   for (const std::string& client : wants_.TakeChanged()) Update(client);
 }
 
-void HubExchange::Update(const std::string& client) {
+void HubExchange::Update(const std::string& client, bool errand_ended) {
   const Duties duties = wants_.duties(client);
   if (const auto it = sessions_.find(client); it != sessions_.end()) {
     const auto session = it->second;
@@ -147,7 +147,7 @@ void HubExchange::Update(const std::string& client) {
   } else {
     wanted_.erase(client);
   }
-  owner_->OnWanted(client, duties.any(), !wants_.present(client));
+  owner_->OnWanted(client, duties.any(), errand_ended && !wants_.present(client));
 }
 
 void HubExchange::Open(const std::string& client, mqtt::Client* connection, bool session_present,
@@ -157,7 +157,7 @@ void HubExchange::Open(const std::string& client, mqtt::Client* connection, bool
                                   .on_settled =
                                       [this, client] {
                                         wants_.EndErrand(client, clock_.SinceBoot());
-                                        Update(client);
+                                        Update(client, true);
                                       },
                                   .on_renew = [this, client] { owner_->OnRenewWanted(client); },
                                   .packet_id = std::move(packet_id)};
@@ -204,7 +204,9 @@ void HubExchange::SetGone(const std::string& client) {
 }
 
 void HubExchange::Tick(bool online) {
-  for (const std::string& client : wants_.Tick(clock_.SinceBoot(), clock_.WallNow(), online)) Update(client);
+  for (const std::string& client : wants_.Tick(clock_.SinceBoot(), clock_.WallNow(), online)) {
+    Update(client, true);
+  }
   const Report now = report();
   counters_->held.Set(static_cast<double>(now.held));
   counters_->pending.Set(static_cast<double>(now.twins_pending));

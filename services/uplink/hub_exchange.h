@@ -91,7 +91,8 @@ class HubExchange {
   void OnPresence(bool reset, std::vector<KeyWatch::Change> changes);
   void OnTwins(bool reset, std::vector<KeyWatch::Change> changes);
   void UpdateChanged();
-  void Update(const std::string& client);
+  // `errand_ended`: why it may have changed; an absent client's connection is of no use then.
+  void Update(const std::string& client, bool errand_ended = false);
   void Post(std::function<void()> work);
 
   const Options options_;

@@ -48,6 +48,13 @@ void HubUpstream::SyncWanted(LaneId lane, bool at_once) {
   plan_.SetHeld(lane, c.wanted && c.gone_until <= Now() && !is_own(lane), at_once, Now());
 }
 
+void HubUpstream::WatchExchange(LaneId lane) {
+  Child& c = child(lane);
+  std::string trouble = exchange_.trouble(host_->window().name(lane));
+  if (trouble.empty() != c.exchange_trouble.empty()) c.exchange_trouble_since = clock_.WallNow();
+  c.exchange_trouble = std::move(trouble);
+}
+
 void HubUpstream::OnExchangeProgress(const std::string& client) {
   const auto lane = host_->window().FindLane(client);
   if (!lane || *lane >= children_.size() || !children_[*lane]) return;

@@ -289,11 +289,14 @@ UpstreamReport HubUpstream::Report() const {
     if (!children_[lane]) continue;
     const Child& c = *children_[lane];
     report.connections += c.connection && c.connection->open();
-    if (c.trouble.empty()) continue;
+    const bool connection = !c.trouble.empty();
+    if (!connection && c.exchange_trouble.empty()) continue;
     ++report.troubles_total;
     const bool holds = holder == lane;
     if (report.troubles.size() >= kTroublesShown && !holds) continue;
-    report.troubles.push_back({window.name(lane), c.trouble, c.trouble_since, window.unacknowledged(lane), holds});
+    report.troubles.push_back({window.name(lane), connection ? c.trouble : c.exchange_trouble,
+                               connection ? c.trouble_since : c.exchange_trouble_since, window.unacknowledged(lane),
+                               holds});
   }
   std::ranges::stable_partition(report.troubles, &IdentityTrouble::holds_line);
   if (report.troubles.size() > kTroublesShown) report.troubles.resize(kTroublesShown);

@@ -89,6 +89,9 @@ class HubUpstream final : public Upstream, private HubConnection::Owner, private
     // A connection is wanted though there are no messages.
     bool wanted = false;
     uint32_t subscribes = 0;
+    // Its messages may get on, but not what goes on beside them; empty: all does.
+    std::string exchange_trouble;
+    absl::Time exchange_trouble_since;
     bool progress = false;  // since the last tick
     // Why it does not get on; empty: it does.
     std::string trouble;
@@ -129,6 +132,7 @@ class HubUpstream final : public Upstream, private HubConnection::Owner, private
   void OpenChild(LaneId lane);
   void Drain(LaneId lane);
   void CloseIfDrained(LaneId lane);
+  void WatchExchange(LaneId lane);
   void SyncWanted(LaneId lane, bool at_once);
   void OpenOwnExchange();
   // For a SUBSCRIBE of the lane: far from what its window may have in flight.

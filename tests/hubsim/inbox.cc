@@ -75,6 +75,10 @@ absl::StatusOr<CloudMessage> CloudMessageFromJson(const json& body, std::string_
     ttl = at->get<int64_t>();
   }
   message.expires = now + absl::Seconds(ttl);
+  if (body.contains("ttl_seconds")) {
+    mqtt::AppendProperty("$.exp", absl::FormatTime("%Y-%m-%dT%H:%M:%E7SZ", message.expires, absl::UTCTimeZone()),
+                         &message.bag);
+  }
   return message;
 }
 

@@ -2,6 +2,8 @@
 // the inboxes.
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <future>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -9,6 +11,8 @@
 #include "tests/system/gateway_keys.h"
 #include "tests/system/hub_gateway.h"
 #include "tests/system/rig.h"
+#include "tests/system/sas.h"
+#include "tests/system/tls_device.h"
 
 namespace holdfast::systest {
 namespace {
@@ -33,7 +37,7 @@ class IotHubDownlinkTest : public testing::Test {
   bool WaitSubscribed(const std::string& client) {
     return WaitFor(kPatience, [&] {
       for (const json& c : hub_->Connections()) {
-        if (c.at("client") == client && !c.at("subscriptions").empty()) return true;
+        if (c.at("device_id") == client && c.at("module_id").is_null() && !c.at("subscriptions").empty()) return true;
       }
       return false;
     });
@@ -42,6 +46,17 @@ class IotHubDownlinkTest : public testing::Test {
     std::set<std::string> bodies;
     for (const auto& stored : keys_->Peek(kInbox)) bodies.insert(stored.message.body());
     return bodies;
+  }
+  // A device at the gateway, by its own connection.
+  std::unique_ptr<TlsDevice> Device(const std::string& id) {
+    const Publisher::Options as = rig_->Device(id);
+    mqtt::Client::Options options;
+    options.host = "127.0.0.1";
+    options.port = static_cast<uint16_t>(as.port);
+    options.client_id = id;
+    options.user_name = as.hub_hostname + "/" + id + "/?api-version=2021-04-12&DeviceClientType=test%2F1";
+    options.password = SasToken(as.hub_hostname, id, as.key);
+    return std::make_unique<TlsDevice>(std::move(options));
   }
   void Cut() {
     hub_->SetFault({{"kind", "refuse"}});
@@ -64,14 +79,13 @@ TEST_F(IotHubDownlinkTest, ConnectionIsHeldForWhoWaits) {
   EXPECT_FALSE(hub_->IsConnected("dev2"));
   EXPECT_TRUE(WaitFor(kPatience, [&] { return rig_->Status().held_clients() == 2; })) << "dev1 and the gateway itself";
   Cut();
+  ASSERT_TRUE(WaitFor(kPatience, [&] { return keys_->Link() && !keys_->Link()->online(); }));
   const auto link = keys_->Link();
-  ASSERT_TRUE(link);
-  EXPECT_FALSE(link->online());
   EXPECT_NE(link->reason(), "");
   EXPECT_EQ(link->kind(), "iothub");
   hub_->ClearFaults();
   ASSERT_TRUE(hub_->WaitForConnection("dev1", kPatience));
-  EXPECT_TRUE(WaitFor(kPatience, [&] { return keys_->Link()->online(); }));
+  EXPECT_TRUE(WaitFor(kPatience, [&] { return keys_->Link() && keys_->Link()->online(); }));
   keys_->SetAbsent("dev1");
   EXPECT_TRUE(WaitFor(kPatience, [&] { return !hub_->IsConnected("dev1"); }));
   ASSERT_TRUE(gateway_->process("uplink").Stop());
@@ -142,6 +156,43 @@ TEST_F(IotHubDownlinkTest, FullStoreLeavesTheMessagesAtTheHub) {
   ASSERT_TRUE(WaitFor(kPatience, [&] { return hub_->Counters().at("c2d_completed") >= 10; }));
   EXPECT_LT(hub_->Counters().at("c2d_completed"), 40);
   EXPECT_FALSE(hub_->Control("GET", "/c2d?device=dev1").body.empty());
+}
+
+// Who is there is what router says: from a device's SUBSCRIBE to the hub's, and back.
+TEST_F(IotHubDownlinkTest, SubscriptionOfADeviceReachesTheHub) {
+  Begin({"dev1"});
+  auto device = Device("dev1");
+  ASSERT_TRUE(device->WaitConnected());
+  device->Subscribe({"$iothub/methods/POST/#"});
+  ASSERT_TRUE(WaitSubscribed("dev1"));
+  device.reset();
+  EXPECT_TRUE(WaitFor(kPatience, [&] {
+    const json connections = hub_->Connections();
+    return std::ranges::none_of(
+        connections, [](const json& c) { return c.at("device_id") == "dev1" && !c.at("subscriptions").empty(); });
+  }));
+}
+
+// The whole way of a method: service, hub, uplink, router, device, and back.
+TEST_F(IotHubDownlinkTest, MethodFromTheHubReachesTheDevice) {
+  Begin({"dev1"});
+  EXPECT_EQ(hub_->Invoke("dev1", "reboot", nullptr).status, 404) << "it is not there";
+  auto device = Device("dev1");
+  ASSERT_TRUE(device->WaitConnected());
+  device->Subscribe({"$iothub/methods/POST/#"});
+  ASSERT_TRUE(WaitSubscribed("dev1"));
+  auto answer = std::async(std::launch::async, [&] { return hub_->Invoke("dev1", "reboot", {{"delay", 3}}); });
+  const auto call = device->WaitForMessage(0, absl::Seconds(10));
+  if (!call) {
+    if (answer.get().body.value("status", 0) == 503) GTEST_SKIP() << "router does not serve methods";
+    FAIL() << "the call did not come";
+  }
+  EXPECT_EQ(json::parse(call->payload), json({{"delay", 3}}));
+  device->Publish("$iothub/methods/res/217/" + call->topic.substr(call->topic.find('?')), R"({"ok":true})");
+  const HttpAnswer result = answer.get();
+  EXPECT_EQ(result.status, 200);
+  EXPECT_EQ(result.body.at("status"), 217);
+  EXPECT_EQ(result.body.at("payload"), json({{"ok", true}}));
 }
 
 // P11.
