@@ -11,6 +11,7 @@
 #include "lib/rpc/server.h"
 #include "lib/service/service_main.h"
 #include "lib/service/supervisor_notice.h"
+#include "services/router/methods_service.h"
 #include "services/router/router.h"
 #include "services/router/router_options.h"
 #include "services/router/router_service.h"
@@ -26,16 +27,19 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
 
   rpc::Channels auth(gateway.run_dir, "auth");
   rpc::Channels store(gateway.run_dir, "store");
+  rpc::Channels routers(gateway.run_dir, "router");
   ASSIGN_OR_RETURN(const std::unique_ptr<Router> router, Router::Create(options, {.auth = auth,
                                                                                   .store = store,
                                                                                   .metrics = *metrics,
                                                                                   .clock = *Clock::System(),
+                                                                                  .routers = &routers,
                                                                                   .instance = flags.instance,
                                                                                   .version = HOLDFAST_VERSION}));
   RouterService service(router.get());
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<rpc::Server> server,
-      rpc::Server::Create({.run_dir = gateway.run_dir, .service = "router", .instance = flags.instance}, {&service}));
+  MethodsService methods(&router->methods());
+  ASSIGN_OR_RETURN(const std::unique_ptr<rpc::Server> server,
+                   rpc::Server::Create({.run_dir = gateway.run_dir, .service = "router", .instance = flags.instance},
+                                       {&service, &methods}));
 
   SupervisorNotice notice(server->socket_path());
   router->Start([&] {
@@ -48,6 +52,7 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   notice.Stopping();
   spdlog::info("router is stopping signal={}", signal);
   server->SetServing(false);
+  router->methods().Stop();
   server->Stop(absl::Seconds(1));
   router->Stop();  // After the last call into it: its threads are gone then.
   return absl::OkStatus();

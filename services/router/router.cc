@@ -51,7 +51,11 @@ Router::Router(const RouterOptions& options, Parts parts)
       presence_(&parts.store, parts.instance),
       events_(&parts.clock,
               [this](const std::string& client_id, auto use) { ReachSession(client_id, std::move(use)); }),
-      methods_([this](const std::string& client_id, auto use) { ReachSession(client_id, std::move(use)); }),
+      methods_(
+          {.with_session = [this](const std::string& client_id, auto use) { ReachSession(client_id, std::move(use)); },
+           .find_elsewhere = [this](const std::string& client_id) { return FindElsewhere(client_id); },
+           .clock = parts.clock,
+           .metrics = parts.metrics}),
       twins_([this](const std::string& client_id, auto use) { ReachSession(client_id, std::move(use)); }),
       greeter_(
           std::make_unique<Greeter>(Greeter::Parts{.options = options_,
@@ -93,6 +97,19 @@ absl::StatusOr<std::unique_ptr<Router>> Router::Create(const RouterOptions& opti
   if (!options.mqtts_address.empty()) {
     ASSIGN_OR_RETURN(router->mqtts_,
                      Listener::Create("mqtts_address", options.mqtts_address, false, accepting, &router->limit_));
+  }
+  if (!options.https_address.empty()) {
+    ASSIGN_OR_RETURN(router->https_,
+                     Listener::Create("https_address", options.https_address, false, accepting, &router->limit_));
+    ASSIGN_OR_RETURN(MethodRules rules, MethodRules::Parse(options.method_rules));
+    router->method_endpoint_ = std::make_unique<MethodEndpoint>(MethodEndpoint::Parts{
+        .auth = *router->auth_,
+        .calls = router->methods_,
+        .rules = std::move(rules),
+        .gateway_device_id = [settings = &router->settings_] { return settings->gateway_device_id(); }});
+    router->method_endpoint_->AddTo(&router->http_);
+  }
+  if (router->mqtts_ != nullptr || router->https_ != nullptr) {
     if (options.certificate_file.empty()) {
       router->certificate_ = ServerCertificate::FromAuth(&parts.auth);
     } else {
@@ -109,6 +126,21 @@ Router::~Router() {
 
 IoThread* Router::NextThread() {
   return &workers_[next_thread_.fetch_add(1, std::memory_order_relaxed) % workers_.size()]->thread();
+}
+
+void Router::StartHttps() {
+  https_->Start(
+      [this] { return NextThread(); },
+      [this](IoThread* thread, boost::asio::ip::tcp::socket socket, std::unique_ptr<ConnectionLimit::Slot> slot) {
+        http_.Serve(thread, std::move(socket), std::move(slot), certificate_->context());
+      });
+  spdlog::info("listening protocol=https port={}", https_->port());
+}
+
+std::shared_ptr<grpc::Channel> Router::FindElsewhere(const std::string& client_id) {
+  const auto client = presence_.Find(client_id);
+  if (!client || !client->methods() || client->router_instance() == presence_.instance()) return nullptr;
+  return parts_.routers == nullptr ? nullptr : parts_.routers->To(client->router_instance());
 }
 
 void Router::ReachSession(const std::string& client_id, std::function<void(Session*)> use) {
@@ -152,6 +184,7 @@ void Router::Start(std::function<void()> on_ready) {
                        [this](const std::string& client_id, const Presence::Client* client) {
                          events_.OnClient(client_id, client);
                          settings_.OnClient(client_id, client != nullptr);
+                         if (client != nullptr && client->methods()) methods_.OnElsewhere(client_id);
                        },
                    .on_link = [this](const std::optional<Presence::Link>& link) { events_.OnLink(link); }});
   std::vector<SessionKeeper::TakeSnapshot> snapshots;
@@ -169,9 +202,10 @@ void Router::StartServing(std::vector<SessionKeeper::TakeSnapshot> snapshots, st
   keeper_->Start(std::move(snapshots), [this, on_ready = std::move(on_ready)](std::vector<KeptSession> sessions) {
     Restore(std::move(sessions));
     if (mqtt_ != nullptr) StartListener(mqtt_.get(), /*tls=*/false);
-    if (mqtts_ == nullptr) return on_ready();
+    if (certificate_ == nullptr) return on_ready();
     certificate_->Start([this, on_ready] {
-      StartListener(mqtts_.get(), /*tls=*/true);
+      if (mqtts_ != nullptr) StartListener(mqtts_.get(), /*tls=*/true);
+      if (https_ != nullptr) StartHttps();
       on_ready();
     });
   });
@@ -223,10 +257,12 @@ void Router::Stop() {
   if (certificate_ != nullptr) certificate_->Stop();
   if (mqtt_ != nullptr) mqtt_->Stop();
   if (mqtts_ != nullptr) mqtts_->Stop();
+  if (https_ != nullptr) https_->Stop();
   watch_.reset();
   client_queues_.Stop();
   methods_.Stop();
   twins_.Stop();
+  http_.Stop();
   // Its answers are posted to the threads: before those end.
   auth_->Stop();
   for (const auto& worker : workers_) worker->Stop(options_.stop_grace);
@@ -296,6 +332,7 @@ v1::GetRouterStatusResponse Router::Status() const {
   out.set_paused(paused);
   out.set_mqtt_port(mqtt_port());
   out.set_mqtts_port(mqtts_port());
+  out.set_https_port(https_port());
   if (const auto context = certificate_ == nullptr ? nullptr : certificate_->context(); context != nullptr) {
     out.mutable_certificate_not_after()->set_seconds(absl::ToUnixSeconds(context->not_after()));
   }

@@ -8,7 +8,9 @@
 #include "holdfast/router/v1/router.pb.h"
 #include "services/router/client_queues.h"
 #include "services/router/greeter.h"
+#include "services/router/https_front.h"
 #include "services/router/listener.h"
+#include "services/router/method_endpoint.h"
 #include "services/router/settings.h"
 #include "services/router/worker.h"
 
@@ -23,6 +25,8 @@ class Router {
     rpc::Channels& store;
     Metrics& metrics;
     const Clock& clock;
+    // To the sockets of other routers; null: there are none.
+    rpc::Channels* routers = nullptr;
     // Of this process's socket.
     std::string instance = "0";
     // Of Holdfast, for the gateway's report to its hub.
@@ -51,10 +55,12 @@ class Router {
   // NOT_FOUND.
   absl::Status CloseSession(const std::string& client_id);
   v1::GetRouterStatusResponse Status() const;
+  MethodCalls& methods() { return methods_; }
 
   // 0 = off.
   uint16_t mqtt_port() const { return mqtt_ == nullptr ? 0 : mqtt_->port(); }
   uint16_t mqtts_port() const { return mqtts_ == nullptr ? 0 : mqtts_->port(); }
+  uint16_t https_port() const { return https_ == nullptr ? 0 : https_->port(); }
 
  private:
   Router(const RouterOptions& options, Parts parts);
@@ -65,6 +71,9 @@ class Router {
   void DescribeSettings(v1::Settings* out) const;
   void Drop(const IdentityChanges::Drop& drop);
   void StartListener(Listener* listener, bool tls);
+  void StartHttps();
+  // A channel to the router that holds the client's session, if it is another one and the client listens to methods.
+  std::shared_ptr<grpc::Channel> FindElsewhere(const std::string& client_id);
   void ReachSession(const std::string& client_id, std::function<void(Session*)> use);
 
   const RouterOptions options_;
@@ -85,6 +94,9 @@ class Router {
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Listener> mqtt_;
   std::unique_ptr<Listener> mqtts_;
+  std::unique_ptr<Listener> https_;
+  std::unique_ptr<MethodEndpoint> method_endpoint_;
+  HttpsFront http_;
   std::unique_ptr<ServerCertificate> certificate_;
   std::unique_ptr<IdentityWatch> watch_;
   std::atomic<size_t> next_thread_ = 0;

@@ -9,6 +9,8 @@ absl::StatusOr<RouterOptions> ReadRouterOptions(const ConfigFile& file) {
   ConfigSection s = file.Section("router");
   s.Read("mqtts_address", &o.mqtts_address);
   s.Read("mqtt_address", &o.mqtt_address);
+  s.Read("https_address", &o.https_address);
+  s.Read("method_rules", &o.method_rules);
   s.Read("plain_mqtt_anywhere", &o.plain_mqtt_anywhere);
   s.Read("certificate_file", &o.certificate_file);
   s.Read("private_key_file", &o.private_key_file);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -15,6 +16,11 @@ struct RouterOptions {
   std::string mqtt_address;
   // Allows mqtt_address to be another one than loopback: passwords then cross the network in the clear.
   bool plain_mqtt_anywhere = false;
+
+  // HTTPS, by which modules call methods; "" = off.
+  std::string https_address;
+  // Who may call whose methods there: "CALLER -> TARGET" (MethodRules); none: modules of the gateway everybody.
+  std::vector<std::string> method_rules;
 
   // PEM; both or none. None: the key is made here and auth issues the certificate.
   std::string certificate_file;

@@ -119,6 +119,11 @@ Settings::Status Settings::status() const {
   return status_;
 }
 
+std::string Settings::gateway_device_id() const {
+  absl::MutexLock lock(&mutex_);
+  return device_id_;
+}
+
 void Settings::OnTwin(const kv::KeyWatch::Update& update) {
   absl::MutexLock lock(&mutex_);
   for (const store::v1::Change& change : update.changes) {

@@ -71,6 +71,8 @@ class Settings {
   void OnClient(const std::string& client_id, bool connected);
 
   Status status() const;
+  // "" while it is not known.
+  std::string gateway_device_id() const;
 
  private:
   void Run();
