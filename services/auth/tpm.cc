@@ -102,6 +102,13 @@ absl::Status Connection::Failed(TSS2_RC rc, const std::string& what) const {
                    "Holdfast needs that hierarchy without one: tpm2_changeauth -c owner");
     case TPM2_RC_HIERARCHY:
       return Error(rc, fmt::format("the owner hierarchy of the TPM {} is off", name_), "switch it on in the firmware");
+    case TPM2_RC_OBJECT_MEMORY:
+    case TPM2_RC_OBJECT_HANDLES:
+    case TPM2_RC_SESSION_MEMORY:
+    case TPM2_RC_SESSION_HANDLES:
+      return Error(rc,
+                   fmt::format("the TPM {} is full of what others, or a process that was killed, left in it", name_),
+                   "reach it through a resource manager, which clears up: tpm_tcti = \"device:/dev/tpmrm0\"");
     default:
       return Error(rc, fmt::format("the TPM {} {}", name_, what),
                    "see its state: tpm2_getcap properties-variable; auth tries again when it is started again");

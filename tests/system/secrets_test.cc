@@ -233,7 +233,7 @@ TEST_F(SecretsTest, NoKeyCrossesASocketOrLiesInTheDataDirectory) {
                              "auth to store, answer", "uplink to store, answer", "command to auth, answer"}) {
     EXPECT_THAT(with_dev1, testing::Contains(stream));
   }
-  EXPECT_THAT(StreamsWith("edge"), testing::Contains("uplink to auth, call"));
+  EXPECT_THAT(StreamsWith("/holdfast.auth.v1.Identities/SyncIdentities"), testing::Contains("uplink to auth, call"));
 }
 
 // That the search finds what it looks for, in each form and cut into frames.
