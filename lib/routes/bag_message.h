@@ -24,6 +24,10 @@ struct BagMessageParts {
   int64_t received_unix_ms = 0;
   // The source is /twinChangeNotifications/, whatever the bag says.
   bool twin_change = false;
+  // The PUBLISH had its RETAIN flag set: application property mqtt-retain is "true" (A7).
+  bool retain = false;
+  // It is a will: application property iothub-MessageType is "Will".
+  bool will = false;
 };
 
 // Not thread-safe. No heap allocation as long as decoded values and source fit kInlineBytes.

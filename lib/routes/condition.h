@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "lib/routes/message.h"
@@ -12,6 +13,7 @@
 namespace holdfast::routes {
 
 class MessageBody;
+struct Expression;
 struct Program;
 
 // Bytes in a route or in a condition at most.
@@ -53,6 +55,8 @@ class Condition {
   // WHERE has no condition. INVALID_ARGUMENT with CompileError::Text(); *error, if not null, gets it in parts.
   static absl::StatusOr<Condition> Compile(std::string_view text, const Options& options = {},
                                            CompileError* error = nullptr);
+  // From its tree, whose types are checked; null = an empty condition. Part of the compiler.
+  Condition(const Expression* tree, const Options& options);
 
   // No heap allocation, unless the condition looks at the body or makes texts (lower, upper, concat, ||) of more than
   // kScratchBytes together.
@@ -62,13 +66,12 @@ class Condition {
 
   // Whether it has a $body query.
   bool looks_at_body() const;
+  // What compiles but is hardly meant: names that were operators or texts if there were blanks.
+  std::vector<std::string> Warnings() const;
 
   static constexpr size_t kScratchBytes = 1024;
 
  private:
-  explicit Condition(std::shared_ptr<const Program> program) : program_(std::move(program)) {}
-  friend class RouteCompiler;
-
   std::shared_ptr<const Program> program_;
 };
 

@@ -1,5 +1,6 @@
-// Settings of the gateway in the form of IoT Edge's `$edgeHub` module (IoT Edge contract D1): routes, store-and-forward.
-// They come from the desired properties of the gateway's own twin, or from a deployment manifest file.
+// Settings of the gateway in the form of IoT Edge's `$edgeHub` module (IoT Edge contract D1): routes,
+// store-and-forward. They come from the desired properties of the gateway's own twin, or from a deployment manifest
+// file.
 #pragma once
 
 #include <cstdint>

@@ -39,13 +39,13 @@ class SourcePattern {
 
   bool Matches(std::string_view source) const;
   const std::string& text() const { return text_; }
-  // Empty, or why no message of a gateway ever has such a source: it is accepted, as IoT Edge does, and never matches.
-  const std::string& warning() const { return warning_; }
+  // Why no message of a gateway ever has such a source; empty if one may. It is accepted, as by IoT Edge, and never
+  // matches.
+  std::string Warning() const;
 
  private:
   std::string text_;
   std::vector<std::string> segments_;
-  std::string warning_;
 };
 
 // Immutable, thread-safe.
@@ -56,6 +56,8 @@ struct Route {
   // nullopt: no WHERE, true for every message.
   std::optional<Condition> condition;
   Endpoint endpoint;
+  // What compiles but is hardly meant.
+  std::vector<std::string> warnings;
 
   // INVALID_ARGUMENT with CompileError::Text(); *error, if not null, gets it in parts. Columns count in `text`.
   static absl::StatusOr<Route> Compile(std::string_view text, const Options& options = {},
