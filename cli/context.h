@@ -40,6 +40,7 @@ void AddHealthCommand(CLI::App* app, Context* context);
 void AddIdentitiesCommand(CLI::App* app, Context* context);
 void AddKeysCommand(CLI::App* app, Context* context);
 void AddQueuesCommand(CLI::App* app, Context* context);
+void AddRoutesCommand(CLI::App* app, Context* context);
 void AddSessionsCommand(CLI::App* app, Context* context);
 void AddStatusCommand(CLI::App* app, Context* context);
 

@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
   AddIdentitiesCommand(&app, &context);
   AddCertsCommand(&app, &context);
   AddKeysCommand(&app, &context);
+  AddRoutesCommand(&app, &context);
   AddDoctorCommand(&app, &context);
   AddHealthCommand(&app, &context);
   AddDevCommand(&app, &context);
