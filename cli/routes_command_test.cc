@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -14,6 +15,7 @@ namespace holdfast::cli {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 using ::testing::StartsWith;
@@ -50,25 +52,31 @@ std::vector<std::string> Eval(const std::string& input, const std::string& optio
 }
 
 TEST(RoutesCommandTest, EvalAnswersEveryLine) {
-  EXPECT_THAT(Eval(R"({"condition": "as_number(t) > 3", "message": {"body": "", "properties": {"t": "4"}, "systemProperties": {}}, "source": "/messages/"}
-{"condition": "a = 'x'", "message": {"properties": {"A": "y"}}}
-{"condition": "a = 'x'", "message": {}}
-{"condition": "is_null(a)", "message": {
-  "properties" : {
-    "a" : null
-  }}}
-{"condition": "$body.t = 1", "message": {"body": "{\"t\": 1}", "systemProperties": {"contentType": "application/json", "CONTENTENCODING": "utf-16"}}}
-{
-  "condition" : "a == 'x'", "message" : {}
-}
-not json
-{"message": {}}
-{"condition": "a = 'x'", "message": {"properties": {"a": 3}}}
-{"condition": "", "message": {}}
-)"),
-              ElementsAre("true", "false", "undefined", "true", "true", "error: column 3: '==' is no operator (use =)",
-                          "error: the line is not JSON", "error: condition is missing",
-                          "error: properties.a must be text or null", "undefined"));
+  constexpr std::pair<const char*, const char*> kLines[] = {
+      {R"j({"condition": "as_number(t) > 3", "message": {"body": "", "properties": {"t": "4"}, "systemProperties": {}},
+           "source": "/messages/"})j",
+       "true"},
+      {R"j({"condition": "a = 'x'", "message": {"properties": {"A": "y"}}})j", "false"},
+      {R"j({"condition": "a = 'x'", "message": {}})j", "undefined"},
+      {R"j({"condition": "is_null(a)", "message": {"properties": {"a": null}}})j", "true"},
+      {R"j({"condition": "$body.t = 1", "message": {"body": "{\"t\": 1}",
+           "systemProperties": {"contentType": "application/json", "CONTENTENCODING": "utf-16"}}})j",
+       "true"},
+      {R"j({"condition": "a == 'x'", "message": {}})j", "error: column 3: '==' is no operator (use =)"},
+      {"not json", "error: the line is not JSON"},
+      {R"j({"message": {}})j", "error: condition is missing"},
+      {R"j({"condition": "a = 'x'", "message": {"properties": {"a": 3}}})j",
+       "error: properties.a must be text or null"},
+      {R"j({"condition": "", "message": {}})j", "undefined"}};
+  std::string input;
+  std::vector<std::string> answers;
+  for (const auto& [line, answer] : kLines) {
+    std::string one(line);
+    std::replace(one.begin(), one.end(), '\n', ' ');
+    input += one + '\n';
+    answers.emplace_back(answer);
+  }
+  EXPECT_THAT(Eval(input), ElementsAreArray(answers));
 }
 
 TEST(RoutesCommandTest, EvalIsLenientWhenAsked) {
@@ -79,16 +87,20 @@ TEST(RoutesCommandTest, EvalIsLenientWhenAsked) {
 }
 
 TEST(RoutesCommandTest, EvalOfRoutesPrintsEndpoints) {
-  EXPECT_THAT(Eval(R"j({"route": "FROM /messages/* INTO $upstream", "message": {}}
-{"route": "FROM /messages/modules/* INTO $upstream", "message": {}}
-{"route": "FROM /messages/* WHERE a = '1' INTO $upstream", "message": {}}
-{"routes": {"a": "FROM /* INTO $upstream", "b": {"route": "FROM /* INTO BrokeredEndpoint('/modules/m/inputs/i')", "priority": 3}}, "message": {}, "source": "/messages/modules/x"}
-{"routes": {"a": "FROM /* INTO nowhere"}, "message": {}}
-)j",
-                   "--route"),
-              ElementsAre("$upstream", "none: no_source", "none: condition_undefined",
-                          R"($upstream BrokeredEndpoint("/modules/m/inputs/i"))",
-                          StartsWith("error: route a, column 14: expected a sink")));
+  const std::string input =
+      R"j({"route": "FROM /messages/* INTO $upstream", "message": {}})j"
+      "\n"
+      R"j({"route": "FROM /messages/modules/* INTO $upstream", "message": {}})j"
+      "\n"
+      R"j({"route": "FROM /messages/* WHERE a = '1' INTO $upstream", "message": {}})j"
+      "\n"
+      R"j({"routes": {"a": "FROM /* INTO $upstream", "b": {"priority": 3, "route": )j"
+      R"j("FROM /* INTO BrokeredEndpoint('/modules/m/inputs/i')"}}, "source": "/messages/modules/x"})j"
+      "\n"
+      R"j({"routes": {"a": "FROM /* INTO nowhere"}, "message": {}})j";
+  EXPECT_THAT(Eval(input, "--route"), ElementsAre("$upstream", "none: no_source", "none: condition_undefined",
+                                                  R"j($upstream BrokeredEndpoint("/modules/m/inputs/i"))j",
+                                                  StartsWith("error: route a, column 14: expected a sink")));
 }
 
 // One line is answered before the next one is written.
@@ -111,25 +123,22 @@ TEST(RoutesCommandTest, EvalFlushesEveryLine) {
 
 TEST(RoutesCommandTest, CheckPrintsTheRoutesOfAManifest) {
   const TempDir dir;
-  const std::string path = Write(dir, R"({"modulesContent": {"$edgeHub": {"properties.desired": {"schemaVersion": "1.1",
-    "routes": {"up": "FROM /messages/* INTO $upstream",
-               "hot": {"route": "FROM /messages/* WHERE t = 'hot' INTO BrokeredEndpoint('/devices/fan/inbox')", "priority": 0, "timeToLiveSecs": 60
-}
-}
-, "storeAndForwardConfiguration" : {}
-}
-}
-}
-})");
+  const std::string path = Write(dir, R"j({"modulesContent": {"$edgeHub": {"properties.desired": {
+    "schemaVersion": "1.1",
+    "routes": {
+      "up": "FROM /messages/* INTO $upstream",
+      "hot": {"route": "FROM /messages/* WHERE t = 'hot' INTO BrokeredEndpoint('/devices/fan/inbox')",
+              "priority": 0, "timeToLiveSecs": 60}},
+    "storeAndForwardConfiguration": {}}}}})j");
   const Outcome outcome = Shell("routes check " + path);
-EXPECT_EQ(outcome.exit_code, 0);
-EXPECT_THAT(outcome.output, HasSubstr("ROUTE"));
-EXPECT_THAT(outcome.output, MatchesRegex("(.|\n)*up +/messages/\\* +- +\\$upstream +last +gateway's\n(.|\n)*"));
-EXPECT_THAT(outcome.output, HasSubstr("t = 'hot'"));
-const auto json = nlohmann::json::parse(Shell("--json routes check " + path).output, nullptr, false);
-ASSERT_TRUE(json.is_object());
-EXPECT_EQ(json.at("routes")[1].at("endpoint"), R"(BrokeredEndpoint("/devices/fan/inbox"))");
-EXPECT_EQ(json.at("routes")[1].at("priority"), 0);
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.output, HasSubstr("ROUTE"));
+  EXPECT_THAT(outcome.output, MatchesRegex("(.|\n)*up +/messages/\\* +- +\\$upstream +last +gateway's\n(.|\n)*"));
+  EXPECT_THAT(outcome.output, HasSubstr("t = 'hot'"));
+  const auto json = nlohmann::json::parse(Shell("--json routes check " + path).output, nullptr, false);
+  ASSERT_TRUE(json.is_object());
+  EXPECT_EQ(json.at("routes")[1].at("endpoint"), R"j(BrokeredEndpoint("/devices/fan/inbox"))j");
+  EXPECT_EQ(json.at("routes")[1].at("priority"), 0);
 }
 
 TEST(RoutesCommandTest, CheckTellsEveryErrorWithItsPlace) {
