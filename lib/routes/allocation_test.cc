@@ -69,13 +69,16 @@ TEST(AllocationTest, CounterCounts) {
   EXPECT_EQ(AllocationsOf([] { std::make_unique<int>(1); }), 1u);
 }
 
+// Their texts are longer than what a std::string holds inside of itself.
 TEST(AllocationTest, PropertyConditionsAllocateNothing) {
   const TestMessage message = PropertyMessage();
-  for (const char* text : {"color = 'red'", "as_number(count) > 2 AND NOT is_defined(none)",
-                           "lower(Shout) = 'loud' OR upper(color) = 'RED'", "concat(color, '-', count) = 'red-3'",
-                           "'a' || color || 'b' = 'aredb'", "substring(color, 1, 1) = 'e'", "index_of(color, 'd') = 2",
-                           "(none ?? color) = 'red'", "$connectionDeviceId = 'd1'", "sqrt(square(3) + power(4, 2)) = 5",
-                           "as_number('1,234') = 1234"}) {
+  for (const char* text :
+       {"color = 'red'", "as_number(count) > 2 AND NOT is_defined(none)",
+        "lower('LONGER THAN A SMALL STRING') = 'longer than a small string' AND upper(color) = 'RED'",
+        "concat(color, ' longer than a small string ', count) = 'red longer than a small string 3'",
+        "'a' || color || ' longer than a small string' = 'ared longer than a small string'",
+        "substring(color, 1, 1) = 'e'", "index_of(color, 'd') = 2", "(none ?? color) = 'red'",
+        "$connectionDeviceId = 'd1'", "sqrt(square(3) + power(4, 2)) = 5", "as_number('1,234') = 1234"}) {
     const auto condition = Condition::Compile(text);
     ASSERT_TRUE(condition.ok()) << text;
     Truth truth = Truth::kUndefined;

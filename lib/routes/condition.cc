@@ -20,7 +20,6 @@ absl::Status Refuse(CompileError found, CompileError* error) {
 
 // Why a property of that name is hardly meant; empty if it may be.
 std::string_view Oddity(std::string_view name) {
-  if (name.starts_with('\'')) return "text in quotes was meant: a blank is missing behind it";
   if (name.starts_with('!') || name.ends_with('!')) return "an operator was meant: a blank is missing";
   if (name.find_first_of("+*|%") != std::string_view::npos)
     return "an operator was meant: blanks are missing around it";

@@ -66,7 +66,7 @@ class Condition {
 
   // Whether it has a $body query.
   bool looks_at_body() const;
-  // What compiles but is hardly meant: names that were operators or texts if there were blanks.
+  // What compiles but is hardly meant: names that would be operators if there were blanks.
   std::vector<std::string> Warnings() const;
 
   static constexpr size_t kScratchBytes = 1024;

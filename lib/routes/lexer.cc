@@ -86,11 +86,16 @@ struct Word {
 };
 
 constexpr Word kExactWords[] = {
-    {"true", TokenKind::kTrue}, {"false", TokenKind::kFalse},
-    {"null", TokenKind::kNull}, {"undefined", TokenKind::kUndefined},
-    {"+", TokenKind::kPlus},    {"-", TokenKind::kMinus},
-    {"*", TokenKind::kStar},    {"%", TokenKind::kPercent},
-    {"||", TokenKind::kConcat},
+    {"true", TokenKind::kTrue},
+    {"false", TokenKind::kFalse},
+    {"null", TokenKind::kNull},
+    {"undefined", TokenKind::kUndefined},
+};
+
+// What no identifier begins with.
+constexpr Word kOperatorsInFront[] = {
+    {"+", TokenKind::kPlus},    {"-", TokenKind::kMinus},   {"*", TokenKind::kStar},
+    {"%", TokenKind::kPercent}, {"||", TokenKind::kConcat},
 };
 
 constexpr Word kKeywords[] = {
@@ -144,7 +149,7 @@ Token Lexer::Read() {
   if (position_ == text_.size()) return Make(TokenKind::kEnd, 0);
   const char c = text_[position_];
   const size_t name_length = Run(text_, position_, kNotInNames);
-  if (c == '"' || c == '\'') return ReadText(name_length);
+  if (c == '"' || c == '\'') return ReadText();
   const size_t dollar_length = Run(text_, position_, kNotInDollarNames);
   if (c == '$' && dollar_length > 1) return Make(TokenKind::kDollarName, dollar_length);
   if (dollar_length > name_length) return Make(TokenKind::kBracketedName, dollar_length);
@@ -152,7 +157,7 @@ Token Lexer::Read() {
   return name_length > 0 ? ReadWord(name_length) : ReadSymbol();
 }
 
-Token Lexer::ReadText(size_t name_length) const {
+Token Lexer::ReadText() const {
   const char quote = text_[position_];
   size_t i = position_ + 1;
   while (i < text_.size() && text_[i] != quote) {
@@ -162,7 +167,6 @@ Token Lexer::ReadText(size_t name_length) const {
   }
   const bool terminated = i < text_.size() && text_[i] == quote;
   const size_t length = i - position_ + (terminated ? 1 : 0);
-  if (name_length > length) return Make(TokenKind::kIdentifier, name_length);
   return Make(terminated ? TokenKind::kText : TokenKind::kUnterminatedText, length);
 }
 
@@ -180,11 +184,8 @@ Token Lexer::ReadWord(size_t name_length) const {
   for (const Word& keyword : kKeywords) {
     if (EqualsIgnoringCase(word, keyword.text)) return Make(keyword.kind, name_length);
   }
-  if (word.starts_with('-')) {
-    // Names don't begin with a minus: `-name` is the negative of a property, and an error as such.
-    Token token = Make(TokenKind::kMinus, 1);
-    token.glued = true;
-    return token;
+  for (const Word& first : kOperatorsInFront) {
+    if (word.starts_with(first.text)) return Make(first.kind, first.text.size());
   }
   return Make(TokenKind::kIdentifier, name_length);
 }

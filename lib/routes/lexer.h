@@ -1,6 +1,7 @@
-// Routes and conditions as tokens (IoT Edge contract C1). The longest match wins: `a-b`, `3+4` and `'a'||'b'` without
-// blanks are one identifier each. An identifier is any run of characters but ( ) < > @ , ; : \ " / [ ] ? = { } and
-// white space, a `$` name may have [ ] too.
+// Routes and conditions as tokens (IoT Edge contract C1). An identifier is any run of characters but
+// ( ) < > @ , ; : \ " / [ ] ? = { } and white space, and the longest match wins: `a-b`, `3+4` and `it's` are one
+// identifier each. It can't begin with a quote, + - * % or ||, so `'a'||'b'` is what it looks like. A `$` name may have
+// [ ] too.
 #pragma once
 
 #include <cstdint>
@@ -57,8 +58,6 @@ struct Token {
   size_t offset = 0;
   // kNumber
   double number = 0;
-  // kMinus: a name or a number follows without a blank.
-  bool glued = false;
 };
 
 // Not thread-safe; the text must outlive it and its tokens.
@@ -79,7 +78,7 @@ class Lexer {
  private:
   void SkipBlanks();
   Token Read();
-  Token ReadText(size_t name_length) const;
+  Token ReadText() const;
   Token ReadWord(size_t name_length) const;
   Token ReadSymbol() const;
   Token Make(TokenKind kind, size_t length) const;

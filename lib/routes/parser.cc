@@ -57,9 +57,8 @@ std::string OperatorHint(const Token& token) {
   if (token.text == "&&") return "use AND";
   if (token.text.starts_with('!')) return "use NOT or !=";
   if (token.text == "?" || token.text == ";") return "";
-  const bool spaced = token.kind == TokenKind::kNumber || token.kind == TokenKind::kIdentifier;
-  if (spaced && std::string_view("-+*%|").find(token.text[0]) != std::string_view::npos) {
-    return "write blanks on both sides of an operator; without them it belongs to the name or number";
+  if (token.kind == TokenKind::kNumber && token.text.starts_with('-')) {
+    return "write blanks on both sides of an operator; without them the - belongs to the number";
   }
   return "";
 }
@@ -131,10 +130,6 @@ Parser::Tree Parser::ParseLevel(size_t level) {
 bool Parser::CheckOperator(const Token& op) {
   if (op.kind == TokenKind::kEqual && lexer_.current().kind == TokenKind::kEqual) {
     Fail(op.offset, "'==' is no operator", "use =");
-    return false;
-  }
-  if (op.kind == TokenKind::kMinus && op.glued) {
-    Fail(op.offset, "'-' directly before a name is its sign, not an operator", "write blanks on both sides of it");
     return false;
   }
   return true;
