@@ -184,9 +184,10 @@ TEST_P(KeyRotationTest, KeyThatVanishesWhileRunningIsNotReplaced) {
   EXPECT_FALSE(std::filesystem::exists(file_));
 }
 
+class KeyInTpmTest : public KeyRotationTest {};
+
 // P6: without its TPM nothing is made anew.
-TEST_P(KeyRotationTest, TpmThatIsAwayAnotherOneOrClearedKeepsEverything) {
-  if (!GetParam()) return;
+TEST_P(KeyInTpmTest, TpmThatIsAwayAnotherOneOrClearedKeepsEverything) {
   const std::string blob = *pki::ReadSecretFile(file_);
   const auto records = kv_.Content();
   swtpm_->Stop();
@@ -204,8 +205,7 @@ TEST_P(KeyRotationTest, TpmThatIsAwayAnotherOneOrClearedKeepsEverything) {
   EXPECT_EQ(kv_.Content(), records);
 }
 
-TEST_P(KeyRotationTest, KeyFileIsTakenOverByTheTpmAndRotatedAway) {
-  if (!GetParam()) return;
+TEST_P(KeyInTpmTest, KeyFileIsTakenOverByTheTpmAndRotatedAway) {
   const std::string key = KeysOnDisk().front();
   std::filesystem::remove(file_);
   ASSERT_TRUE(pki::WriteNewFile(where_.file, key, 0600).ok());
@@ -232,6 +232,7 @@ TEST_P(KeyFileTest, RingMadeByHandIsTakenUp) {
 
 INSTANTIATE_TEST_SUITE_P(Source, KeyRotationTest, ::testing::Bool(),
                          [](const auto& info) { return info.param ? "Tpm" : "File"; });
+INSTANTIATE_TEST_SUITE_P(Source, KeyInTpmTest, ::testing::Values(true), [](const auto&) { return "Tpm"; });
 INSTANTIATE_TEST_SUITE_P(Source, KeyFileTest, ::testing::Values(false), [](const auto&) { return "File"; });
 
 }  // namespace
