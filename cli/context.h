@@ -42,5 +42,6 @@ void AddKeysCommand(CLI::App* app, Context* context);
 void AddQueuesCommand(CLI::App* app, Context* context);
 void AddSessionsCommand(CLI::App* app, Context* context);
 void AddStatusCommand(CLI::App* app, Context* context);
+void AddTwinCommand(CLI::App* app, Context* context);
 
 }  // namespace holdfast::cli

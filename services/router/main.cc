@@ -13,6 +13,7 @@
 #include "services/router/router.h"
 #include "services/router/router_options.h"
 #include "services/router/router_service.h"
+#include "services/router/twins_service.h"
 
 namespace holdfast::router {
 absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
@@ -30,9 +31,10 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
           options,
           {.auth = auth, .store = store, .metrics = *metrics, .clock = *Clock::System(), .instance = flags.instance}));
   RouterService service(router.get());
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<rpc::Server> server,
-      rpc::Server::Create({.run_dir = gateway.run_dir, .service = "router", .instance = flags.instance}, {&service}));
+  TwinsService twins(router.get());
+  ASSIGN_OR_RETURN(const std::unique_ptr<rpc::Server> server,
+                   rpc::Server::Create({.run_dir = gateway.run_dir, .service = "router", .instance = flags.instance},
+                                       {&service, &twins}));
 
   router->Start([&server] { server->SetServing(true); });
   spdlog::info("router is up socket={} mqtt_port={} mqtts_port={}", server->socket_path(), router->mqtt_port(),

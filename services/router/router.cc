@@ -43,7 +43,14 @@ Router::Router(const RouterOptions& options, Parts parts)
       events_(&parts.clock,
               [this](const std::string& client_id, auto use) { ReachSession(client_id, std::move(use)); }),
       methods_([this](const std::string& client_id, auto use) { ReachSession(client_id, std::move(use)); }),
-      twins_([this](const std::string& client_id, auto use) { ReachSession(client_id, std::move(use)); }),
+      twins_(
+          {.options = options_,
+           .clock = parts.clock,
+           .store = parts.store,
+           .metrics = metrics_,
+           .with_session = [this](const std::string& client_id, auto use) { ReachSession(client_id, std::move(use)); },
+           .link = [this] { return presence_.link(); },
+           .route_change = parts.route_twin_change}),
       greeter_(
           std::make_unique<Greeter>(Greeter::Parts{.options = options_,
                                                    .clock = parts.clock,
@@ -124,17 +131,21 @@ void Router::Restore(std::vector<KeptSession> sessions) {
 }
 
 void Router::Start(std::function<void()> on_ready) {
-  watch_ = std::make_unique<IdentityWatch>(&parts_.auth, &identities_,
-                                           IdentityWatch::Events{.on_drop =
-                                                                     [this](const IdentityChanges::Drop& drop) {
-                                                                       for (const auto& worker : workers_)
-                                                                         worker->Drop(drop);
-                                                                     },
-                                                                 .on_list =
-                                                                     [this] {
-                                                                       for (const auto& worker : workers_)
-                                                                         worker->CheckGrants();
-                                                                     }});
+  watch_ =
+      std::make_unique<IdentityWatch>(&parts_.auth, &identities_,
+                                      IdentityWatch::Events{.on_drop =
+                                                                [this](const IdentityChanges::Drop& drop) {
+                                                                  for (const auto& worker : workers_)
+                                                                    worker->Drop(drop);
+                                                                  if (drop.removed) {
+                                                                    twins_.OnRemoved(drop.identity, drop.with_modules);
+                                                                  }
+                                                                },
+                                                            .on_list =
+                                                                [this] {
+                                                                  for (const auto& worker : workers_)
+                                                                    worker->CheckGrants();
+                                                                }});
   presence_.Start({.on_taken_over =
                        [this](const std::string& client_id, const std::string& connection) {
                          if (const auto thread = homes_->Find(client_id)) {
@@ -143,7 +154,12 @@ void Router::Start(std::function<void()> on_ready) {
                        },
                    .on_client = [this](const std::string& client_id,
                                        const Presence::Client* client) { events_.OnClient(client_id, client); },
-                   .on_link = [this](const std::optional<Presence::Link>& link) { events_.OnLink(link); }});
+                   .on_link =
+                       [this](const std::optional<Presence::Link>& link) {
+                         events_.OnLink(link);
+                         twins_.OnLink(link);
+                       }});
+  twins_.Start();
   std::vector<SessionKeeper::TakeSnapshot> snapshots;
   for (const auto& worker : workers_) {
     snapshots.push_back(
@@ -188,6 +204,10 @@ std::vector<v1::Session> Router::ListSessions(const std::string& after, size_t l
   *more = all.size() > limit;
   if (*more) all.resize(limit);
   return all;
+}
+
+bool Router::Knows(const std::string& client_id) {
+  return homes_->Find(client_id).has_value() || presence_.Find(client_id).has_value();
 }
 
 absl::Status Router::CloseSession(const std::string& client_id) {

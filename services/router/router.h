@@ -23,6 +23,10 @@ class Router {
     const Clock& clock;
     // Of this process's socket.
     std::string instance = "0";
+    // Where messages about reported properties go.
+    TwinRequests::RouteTwinChange route_twin_change = [](const message::v1::Envelope&) {
+      return std::vector<Endpoint>();
+    };
   };
 
   // Binds the ports and reads the certificate files. Errors are one line for whoever starts the process.
@@ -40,6 +44,9 @@ class Router {
   // NOT_FOUND.
   absl::Status CloseSession(const std::string& client_id);
   v1::GetRouterStatusResponse Status() const;
+  // The client has a session, here (a kept one counts) or at another router.
+  bool Knows(const std::string& client_id);
+  TwinStore& twins() { return twins_.store(); }
 
   // 0 = off.
   uint16_t mqtt_port() const { return mqtt_ == nullptr ? 0 : mqtt_->port(); }

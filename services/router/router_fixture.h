@@ -29,6 +29,8 @@ class RouterTest : public ::testing::Test {
 
   ~RouterTest() override {
     store_.Hold(false);
+    store_.HoldWrites(false);
+    store_.HoldGets(false);
     if (router_ != nullptr) router_->Stop();
     identities_.Stop();
   }
@@ -42,8 +44,11 @@ class RouterTest : public ::testing::Test {
   void StartAuth() { auth_server_ = Serve("auth", {&auth_, &identities_, &certificates_}); }
   void StartRouter() {
     router_.reset();
-    auto router = Router::Create(
-        options_, {.auth = auth_channels_, .store = store_channels_, .metrics = *metrics_, .clock = *Clock::System()});
+    auto router = Router::Create(options_, {.auth = auth_channels_,
+                                            .store = store_channels_,
+                                            .metrics = *metrics_,
+                                            .clock = *Clock::System(),
+                                            .route_twin_change = [this](const auto&) { return twin_change_lanes_; }});
     ASSERT_TRUE(router.ok()) << router.status();
     router_ = *std::move(router);
     absl::Notification ready;
@@ -65,6 +70,7 @@ class RouterTest : public ::testing::Test {
 
   TempDir dir_;
   RouterOptions options_;
+  std::vector<Endpoint> twin_change_lanes_;
   FakeStore store_;
   FakeAuth auth_;
   FakeIdentities identities_;

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
 
 #include "lib/base/metrics.h"
 #include "services/router/close_reason.h"
@@ -21,6 +22,9 @@ class RouterMetrics {
   // A connection that was closed unheard, since too many from its address had failed.
   void ConnectLimited();
   void Disconnect(CloseReason reason);
+  // `operation` is "get" or "patch", `status` its answer's.
+  void TwinRequest(const std::string& operation, int status);
+  void DesiredPush();
   // One more or fewer.
   void Sessions(int difference);
   void PendingBytes(double difference);
@@ -36,6 +40,7 @@ class RouterMetrics {
   prometheus::Counter& acknowledged_;
   prometheus::Counter& duplicates_;
   prometheus::Counter& limited_;
+  prometheus::Counter& desired_pushes_;
   prometheus::Gauge& sessions_;
   prometheus::Gauge& pending_bytes_;
   std::atomic<uint64_t> received_count_ = 0;
