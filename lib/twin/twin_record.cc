@@ -167,6 +167,10 @@ std::string ClientDocument(const TwinRecord& record) {
   return TextOrEmpty(json{{"desired", std::move(desired)}, {"reported", std::move(reported)}});
 }
 
+std::string Untold(const TwinRecord& record) {
+  return TextOrEmpty(Composed(ObjectOrEmpty(record.sending()), ObjectOrEmpty(record.pending()), HubKeys(record)));
+}
+
 std::optional<std::string> DesiredChange(const TwinRecord& before, const TwinRecord& after) {
   if (before.client_version() == after.client_version()) return std::nullopt;
   json patch = Difference(ClientDesired(before), ClientDesired(after));

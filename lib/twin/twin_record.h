@@ -84,6 +84,9 @@ absl::Status SetLocalDesired(std::string_view patch, TwinRecord* record);
 // Versions of an empty record are 0: nothing is known yet.
 std::string ClientDocument(const TwinRecord& record);
 
+// What of `reported` the hub was not told, or has not confirmed: `sending` and `pending` in one patch. "" if nothing.
+std::string Untold(const TwinRecord& record);
+
 // The patch that brings a client which has seen `before` to `after`: `{…, "$version": n}`. Nullopt if client_version is
 // the same. It names what differs: a property that was set to the value which it had is not in it.
 std::optional<std::string> DesiredChange(const TwinRecord& before, const TwinRecord& after);

@@ -64,6 +64,7 @@ TEST(TwinRecordTest, WhatIsUnderWayIsSentAgainUnchanged) {
   ASSERT_TRUE(ReportProperties(R"({"a":null})", &record).ok());
   // The answer was not heard.
   EXPECT_THAT(BeginSending(&record), Optional(StrEq(R"({"a":1})")));
+  EXPECT_EQ(Untold(record), R"({"a":null})");
   Sent(&record);
   EXPECT_THAT(BeginSending(&record), Optional(StrEq(R"({"a":null})")));
   Sent(&record);

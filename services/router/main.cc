@@ -15,6 +15,7 @@
 #include "services/router/router.h"
 #include "services/router/router_options.h"
 #include "services/router/router_service.h"
+#include "services/router/twins_service.h"
 
 namespace holdfast::router {
 absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
@@ -37,9 +38,10 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
                                                                                   .version = HOLDFAST_VERSION}));
   RouterService service(router.get());
   MethodsService methods(&router->methods());
+  TwinsService twins(router.get());
   ASSIGN_OR_RETURN(const std::unique_ptr<rpc::Server> server,
                    rpc::Server::Create({.run_dir = gateway.run_dir, .service = "router", .instance = flags.instance},
-                                       {&service, &methods}));
+                                       {&service, &methods, &twins}));
 
   SupervisorNotice notice(server->socket_path());
   router->Start([&] {

@@ -21,6 +21,7 @@ std::string RandomName() {
   return fmt::format("{:08x}{:08x}", random(), random());
 }
 
+constexpr std::string_view kEdgeHubModule = "$edgeHub";
 constexpr absl::Duration kConfigureTimeout = absl::Seconds(5);
 
 size_t ThreadCount(const RouterOptions& options) {
@@ -56,7 +57,14 @@ Router::Router(const RouterOptions& options, Parts parts)
            .find_elsewhere = [this](const std::string& client_id) { return FindElsewhere(client_id); },
            .clock = parts.clock,
            .metrics = parts.metrics}),
-      twins_([this](const std::string& client_id, auto use) { ReachSession(client_id, std::move(use)); }),
+      twins_(
+          {.options = options_,
+           .clock = parts.clock,
+           .store = parts.store,
+           .metrics = metrics_,
+           .with_session = [this](const std::string& client_id, auto use) { ReachSession(client_id, std::move(use)); },
+           .link = [this] { return presence_.link(); },
+           .route_change = [this](const message::v1::Envelope& change) { return RouteTwinChange(change); }}),
       greeter_(
           std::make_unique<Greeter>(Greeter::Parts{.options = options_,
                                                    .clock = parts.clock,
@@ -70,6 +78,7 @@ Router::Router(const RouterOptions& options, Parts parts)
   const size_t count = ThreadCount(options);
   const std::string name = RandomName();
   const auto routes = Routes::Default();
+  routes_ = routes;
   for (size_t i = 0; i < count; ++i) {
     workers_.push_back(std::make_unique<Worker>(Worker::Parts{.options = options_,
                                                               .routes = routes,
@@ -186,7 +195,12 @@ void Router::Start(std::function<void()> on_ready) {
                          settings_.OnClient(client_id, client != nullptr);
                          if (client != nullptr && client->methods()) methods_.OnElsewhere(client_id);
                        },
-                   .on_link = [this](const std::optional<Presence::Link>& link) { events_.OnLink(link); }});
+                   .on_link =
+                       [this](const std::optional<Presence::Link>& link) {
+                         events_.OnLink(link);
+                         twins_.OnLink(link);
+                       }});
+  twins_.Start();
   std::vector<SessionKeeper::TakeSnapshot> snapshots;
   for (const auto& worker : workers_) {
     snapshots.push_back(
@@ -218,6 +232,7 @@ void Router::Drop(const IdentityChanges::Drop& drop) {
     sessions_ended = std::shared_ptr<void>(nullptr, [this, identity = drop.identity, all = drop.with_modules](void*) {
       client_queues_.Delete(identity, all);
     });
+    twins_.OnRemoved(drop.identity, drop.with_modules);
   }
   for (const auto& worker : workers_) worker->Drop(drop, sessions_ended);
 }
@@ -230,7 +245,30 @@ absl::Status Router::SetRoutes(std::shared_ptr<const routes::RouteTable> table, 
   for (const auto& worker : workers_) worker->SetRoutes(routes);
   absl::MutexLock lock(&table_mutex_);
   table_ = std::move(table);
+  routes_ = routes;
   return absl::OkStatus();
+}
+
+std::vector<Copy> Router::RouteTwinChange(const message::v1::Envelope& change) const {
+  std::shared_ptr<const Routes> routes;
+  {
+    absl::MutexLock lock(&table_mutex_);
+    routes = routes_;
+  }
+  // As IoT Edge has it: what is sent about a twin comes from the gateway itself (contract: /twinChangeNotifications),
+  // so `NOT IS_DEFINED($connectionModuleId)` leaves it out.
+  routes::NoMatch no_match = routes::NoMatch::kNone;
+  std::vector<Copy> copies;
+  for (const Copy* copy : routes->Route({.device_id = change.device_id(),
+                          .module_id = kEdgeHubModule,
+                          .property_bag = change.property_bag(),
+                          .body = change.body(),
+                          .received_unix_ms = change.received_unix_ms(),
+                          .twin_change = true},
+                                        &no_match)) {
+    copies.push_back(*copy);
+  }
+  return copies;
 }
 
 absl::Status Router::Apply(const Settings::InForce& in_force) {
@@ -281,6 +319,10 @@ std::vector<v1::Session> Router::ListSessions(const std::string& after, size_t l
   *more = all.size() > limit;
   if (*more) all.resize(limit);
   return all;
+}
+
+bool Router::Knows(const std::string& client_id) {
+  return homes_->Find(client_id).has_value() || presence_.Find(client_id).has_value();
 }
 
 absl::Status Router::CloseSession(const std::string& client_id) {

@@ -56,6 +56,9 @@ class Router {
   absl::Status CloseSession(const std::string& client_id);
   v1::GetRouterStatusResponse Status() const;
   MethodCalls& methods() { return methods_; }
+  // The client has a session, here (a kept one counts) or at another router.
+  bool Knows(const std::string& client_id);
+  TwinStore& twins() { return twins_.store(); }
 
   // 0 = off.
   uint16_t mqtt_port() const { return mqtt_ == nullptr ? 0 : mqtt_->port(); }
@@ -67,6 +70,7 @@ class Router {
   IoThread* NextThread();
   void Restore(std::vector<KeptSession> sessions);
   void StartServing(std::vector<SessionKeeper::TakeSnapshot> snapshots, std::function<void()> on_ready);
+  std::vector<Copy> RouteTwinChange(const message::v1::Envelope& change) const;
   absl::Status Apply(const Settings::InForce& in_force);
   void DescribeSettings(v1::Settings* out) const;
   void Drop(const IdentityChanges::Drop& drop);
@@ -103,6 +107,7 @@ class Router {
   bool stopped_ = false;
   mutable absl::Mutex table_mutex_;
   std::shared_ptr<const routes::RouteTable> table_ ABSL_GUARDED_BY(table_mutex_);
+  std::shared_ptr<const Routes> routes_ ABSL_GUARDED_BY(table_mutex_);
 };
 
 }  // namespace holdfast::router

@@ -36,6 +36,8 @@ RouterMetrics::RouterMetrics(Metrics* metrics)
                            "Messages sent to clients with DUP: not acknowledged on an earlier connection")),
       undeliverable_(metrics->Counter("holdfast_router_messages_undeliverable_total",
                                       "Messages for clients passed over: no envelope, or no valid topic")),
+      desired_pushes_(metrics->Counter("holdfast_router_desired_pushes_total",
+                                       "Patches of desired properties that were sent to clients")),
       sessions_(metrics->Gauge("holdfast_router_sessions", "Connected clients")),
       pending_bytes_(metrics->Gauge("holdfast_router_pending_bytes", "Bytes received and not on disk yet")) {
   for (size_t i = 1; i < routes::kNoMatchReasons; ++i) {
@@ -94,6 +96,17 @@ void RouterMetrics::Disconnect(CloseReason reason) {
       ->Counter("holdfast_router_disconnects_total", "Connections that ended after their CONNECT was accepted",
                 {{"reason", std::string(Word(reason))}})
       .Increment();
+}
+
+void RouterMetrics::TwinRequest(const std::string& operation, int status) {
+  metrics_
+      ->Counter("holdfast_router_twin_requests_total", "Twin requests of clients by what they got",
+                {{"operation", operation}, {"status", std::to_string(status)}})
+      .Increment();
+}
+
+void RouterMetrics::DesiredPush() {
+  desired_pushes_.Increment();
 }
 
 void RouterMetrics::Sessions(int difference) {

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "lib/base/metrics.h"
@@ -31,6 +32,9 @@ class RouterMetrics {
   // Messages sent to clients; `again` = so many of them with DUP.
   void Delivered(uint64_t messages, uint64_t again);
   void Undeliverable();
+  // `operation` is "get" or "patch", `status` its answer's.
+  void TwinRequest(const std::string& operation, int status);
+  void DesiredPush();
   // One more or fewer.
   void Sessions(int difference);
   void PendingBytes(double difference);
@@ -53,6 +57,7 @@ class RouterMetrics {
   prometheus::Counter& delivered_;
   prometheus::Counter& delivered_again_;
   prometheus::Counter& undeliverable_;
+  prometheus::Counter& desired_pushes_;
   prometheus::Gauge& sessions_;
   prometheus::Gauge& pending_bytes_;
   std::atomic<uint64_t> received_count_ = 0;

@@ -37,6 +37,8 @@ absl::StatusOr<RouterOptions> ReadRouterOptions(const ConfigFile& file) {
   s.Read("session_expiry", &o.session_expiry, absl::Seconds(1), absl::Hours(24 * 365 * 10));
   s.Read("session_checkpoint_interval", &o.session_checkpoint_interval, absl::Milliseconds(100), absl::Minutes(5));
   s.Read("dedupe_window", &o.dedupe_window, 0, 65'535);
+  s.Read("twin_timeout", &o.twin_timeout, absl::Milliseconds(100), absl::Minutes(2));
+  s.Read("twin_first_wait", &o.twin_first_wait, absl::ZeroDuration(), absl::Minutes(1));
   s.Read("stop_grace", &o.stop_grace, absl::ZeroDuration(), absl::Minutes(5));
   s.Read("metrics_address", &o.metrics_address);
   RETURN_IF_ERROR(s.Finish());

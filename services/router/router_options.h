@@ -71,6 +71,10 @@ struct RouterOptions {
   absl::Duration session_checkpoint_interval = absl::Seconds(5);
   // Messages per client among which a re-sent one is recognised.
   int64_t dedupe_window = 1024;
+  // Until a twin request is answered with 503, if the store is away.
+  absl::Duration twin_timeout = absl::Seconds(5);
+  // How long a GET waits for the hub, if it can be reached and was never asked for this twin.
+  absl::Duration twin_first_wait = absl::Seconds(3);
   // How long a stop waits for what is being committed.
   absl::Duration stop_grace = absl::Seconds(5);
 

@@ -96,6 +96,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // The client's subscriptions are on disk.
   void OnSaved();
+  // What it subscribed to of desired properties is in force: the SUBACK may go.
+  void OnDesiredReady();
 
   // Packet identifiers of its messages that are not committed.
   std::vector<uint16_t> OpenIds() const;
@@ -198,8 +200,9 @@ class Session : public std::enable_shared_from_this<Session> {
   std::string output_;
   // Of output_, at most so much is messages for the client.
   size_t delivery_bytes_ = 0;
-  // SUBACKs and UNSUBACKs that wait for so many saves.
+  // SUBACKs and UNSUBACKs that wait for so many saves, OnDesiredReady among them.
   std::string held_answers_;
+  bool awaiting_desired_ = false;
   uint32_t saving_ = 0;
   AckQueue acks_;
   // The latest topic and what it is: clients repeat theirs.
