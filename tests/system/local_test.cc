@@ -10,19 +10,14 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr char kSettings[] = R"({"$edgeHub": {"properties.desired": {"schemaVersion": "1.1", "routes": {
+// clang-format off
+constexpr char kSettings[] = R"json({"$edgeHub": {"properties.desired": {"schemaVersion": "1.1", "routes": {
   "filter": "FROM /messages/modules/sensor/* INTO BrokeredEndpoint(\"/modules/filter/inputs/in\")",
-               "leaf"
-    : "FROM /messages/* WHERE NOT IS_DEFINED($connectionModuleId) INTO BrokeredEndpoint(\"/modules/leaves/inputs/in\")",
-               "valve" : {
-  "route" : "FROM /messages/modules/control/outputs/valve INTO BrokeredEndpoint(\"/devices/leaf/inbox\")",
-            "priority" : 3,
-            "timeToLiveSecs" : 600
-}
-}
-}
-}
-})";
+  "leaf": "FROM /messages/* WHERE NOT IS_DEFINED($connectionModuleId) INTO BrokeredEndpoint(\"/modules/leaves/inputs/in\")",
+  "valve": {"route": "FROM /messages/modules/control/outputs/valve INTO BrokeredEndpoint(\"/devices/leaf/inbox\")",
+            "priority": 3, "timeToLiveSecs": 600}
+}}}})json";
+// clang-format on
 
 class LocalTest : public ::testing::Test {
  protected:
