@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
   AddStatusCommand(&app, &context);
   AddQueuesCommand(&app, &context);
   AddSessionsCommand(&app, &context);
+  AddMethodCommand(&app, &context);
   AddTwinCommand(&app, &context);
   AddIdentitiesCommand(&app, &context);
   AddCertsCommand(&app, &context);
