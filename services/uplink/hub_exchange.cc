@@ -55,24 +55,22 @@ HubExchange::HubExchange(Options options, rpc::Channels* store, rpc::Channels* r
              .random = SystemRandom(),
              .twin_refusals = &counters_->refusals},
       wants_(options.wants),
-      presence_watch_(
-          store, std::string(presence::kClientKeys),
-          [this](bool reset, std::vector<KeyWatch::Change> changes) { OnPresence(reset, std::move(changes)); }),
-      twin_watch_(store, std::string(twin::kTwinKeys),
-                  [this](bool reset, std::vector<KeyWatch::Change> changes) { OnTwins(reset, std::move(changes)); }) {}
+      store_(store) {}
 
 HubExchange::~HubExchange() {
   Stop();
 }
 
 void HubExchange::Start() {
-  presence_watch_.Start();
-  twin_watch_.Start();
+  presence_watch_ = std::make_unique<kv::KeyWatch>(store_, std::string(presence::kClientKeys),
+                                                   [this](const auto& update) { OnPresence(update); });
+  twin_watch_ = std::make_unique<kv::KeyWatch>(store_, std::string(twin::kTwinKeys),
+                                               [this](const auto& update) { OnTwins(update); });
 }
 
 void HubExchange::Stop() {
-  presence_watch_.Stop();
-  twin_watch_.Stop();
+  presence_watch_.reset();
+  twin_watch_.reset();
   calls_.Stop();
 }
 
@@ -81,14 +79,15 @@ void HubExchange::Post(std::function<void()> work) {
 }
 
 // On the watch's thread.
-void HubExchange::OnPresence(bool reset, std::vector<KeyWatch::Change> changes) {
+void HubExchange::OnPresence(const kv::KeyWatch::Update& update) {
   std::vector<std::pair<std::string, std::optional<presence::v1::ClientPresence>>> clients;
-  for (KeyWatch::Change& change : changes) {
-    auto& [name, presence] = clients.emplace_back(std::move(change.key), std::nullopt);
-    if (change.deleted) continue;
-    if (!presence.emplace().ParseFromString(change.value)) presence.reset();
+  for (const store::v1::Change& change : update.changes) {
+    auto& [name, presence] =
+        clients.emplace_back(change.entry().key().substr(presence::kClientKeys.size()), std::nullopt);
+    if (change.deleted()) continue;
+    if (!presence.emplace().ParseFromString(change.entry().value())) presence.reset();
   }
-  Post([this, reset, clients = std::move(clients)] {
+  Post([this, reset = update.reset, clients = std::move(clients)] {
     if (reset) wants_.ClearPresence();
     for (const auto& [name, presence] : clients) {
       if (name == own_) continue;
@@ -100,15 +99,15 @@ void HubExchange::OnPresence(bool reset, std::vector<KeyWatch::Change> changes) 
 }
 
 // On the watch's thread, where the documents stay: 10,000 of them would be much for the loop.
-void HubExchange::OnTwins(bool reset, std::vector<KeyWatch::Change> changes) {
+void HubExchange::OnTwins(const kv::KeyWatch::Update& update) {
   std::vector<std::pair<std::string, std::optional<TwinState>>> twins;
   twin::v1::TwinRecord record;
-  for (KeyWatch::Change& change : changes) {
-    auto& [name, state] = twins.emplace_back(std::move(change.key), std::nullopt);
-    if (change.deleted) continue;
-    state = record.ParseFromString(change.value) ? StateOf(record) : TwinState{};
+  for (const store::v1::Change& change : update.changes) {
+    auto& [name, state] = twins.emplace_back(change.entry().key().substr(twin::kTwinKeys.size()), std::nullopt);
+    if (change.deleted()) continue;
+    state = record.ParseFromString(change.entry().value()) ? StateOf(record) : TwinState{};
   }
-  Post([this, reset, twins = std::move(twins)] {
+  Post([this, reset = update.reset, twins = std::move(twins)] {
     if (reset) wants_.ClearTwins();
     for (const auto& [name, state] : twins) {
       state ? wants_.SetTwin(name, *state) : wants_.RemoveTwin(name);

@@ -10,12 +10,12 @@
 #include "lib/base/clock.h"
 #include "lib/base/metrics.h"
 #include "lib/base/string_map.h"
+#include "lib/kv/key_watch.h"
 #include "lib/rpc/channel.h"
 #include "services/uplink/c2d_inbox.h"
 #include "services/uplink/client_wants.h"
 #include "services/uplink/hub_method_calls.h"
 #include "services/uplink/hub_session.h"
-#include "services/uplink/key_watch.h"
 #include "services/uplink/loop_calls.h"
 #include "services/uplink/twin_store.h"
 
@@ -88,8 +88,8 @@ class HubExchange {
  private:
   struct Counters;
 
-  void OnPresence(bool reset, std::vector<KeyWatch::Change> changes);
-  void OnTwins(bool reset, std::vector<KeyWatch::Change> changes);
+  void OnPresence(const kv::KeyWatch::Update& update);
+  void OnTwins(const kv::KeyWatch::Update& update);
   void UpdateChanged();
   // `errand_ended`: why it may have changed; an absent client's connection is of no use then.
   void Update(const std::string& client, bool errand_ended = false);
@@ -111,8 +111,9 @@ class HubExchange {
   StringMap<std::shared_ptr<HubSession>> sessions_;
   // Those whose OnWanted(true) was told.
   StringSet wanted_;
-  KeyWatch presence_watch_;
-  KeyWatch twin_watch_;
+  rpc::Channels* const store_;
+  std::unique_ptr<kv::KeyWatch> presence_watch_;
+  std::unique_ptr<kv::KeyWatch> twin_watch_;
 };
 
 }  // namespace holdfast::uplink
