@@ -327,7 +327,7 @@ grpc::Status FakeStore::KeyValue::Write(grpc::ServerContext* context, const stor
     store_.checkpoint_ = std::max(store_.checkpoint_, commit.positions(0).sequence());
   }
   ++store_.writes_;
-  for (const auto& append : request->appends()) store_.Commit(append);
+  for (const auto& append : request->appends()) store_.Take(append);
   for (const auto& put : request->puts()) store_.PutNow(put.key(), put.value());
   for (const auto& del : request->deletes()) {
     if (store_.content_.erase(del.key()) > 0) store_.revisions_[del.key()] = ++store_.revision_;

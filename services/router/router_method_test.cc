@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "lib/base/log.h"
 #include "services/router/method_endpoint.h"
 #include "services/router/methods_service.h"
 #include "services/router/router_fixture.h"
@@ -218,6 +219,7 @@ TEST_F(RouterMethodTest, LimitsAreKept) {
   EXPECT_EQ(large.Wait()->payload(), call.payload);
   std::vector<Result> open;
   for (size_t i = 0; i < kMethodCallsPerClientMax; ++i) open.push_back(Invoke(Call("dev1")));
+  for (size_t i = 0; i < kMethodCallsPerClientMax; ++i) Next(&peer);
   EXPECT_EQ(Invoke(Call("dev1")).Text(), "RESOURCE_EXHAUSTED");
   EXPECT_EQ(Invoke(Call("dev2")).Text(), "NOT_FOUND") << "others are not concerned";
   peer.Close();

@@ -11,7 +11,8 @@ namespace {
 using ::testing::HasSubstr;
 
 // clang-format off
-constexpr char kSettings[] = R"json({"$edgeHub": {"properties.desired": {"schemaVersion": "1.1", "routes": {
+constexpr char kSettings[] = R"json({"$edgeHub": {"properties.desired": {"schemaVersion": "1.1",
+  "storeAndForwardConfiguration": {"timeToLiveSecs": 7200}, "routes": {
   "filter": "FROM /messages/modules/sensor/* INTO BrokeredEndpoint(\"/modules/filter/inputs/in\")",
   "leaf": "FROM /messages/* WHERE NOT IS_DEFINED($connectionModuleId) INTO BrokeredEndpoint(\"/modules/leaves/inputs/in\")",
   "valve": {"route": "FROM /messages/modules/control/outputs/valve INTO BrokeredEndpoint(\"/devices/leaf/inbox\")",
