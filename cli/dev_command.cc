@@ -61,14 +61,10 @@ nlohmann::json DevJson(const DevDirectory& d, const nlohmann::json& pids) {
   for (const DevDevice& device : d.devices) {
     devices.push_back({{"id", device.id}, {"key", device.key}, {"connection_string", ConnectionString(d, device)}});
   }
-  nlohmann::json result = {{"mqtt_port", d.mqtt_port},
-                           {"mqtts_port", d.mqtts_port},
-                           {"https_port", d.https_port},
-                           {"ca_file", d.ca_file},
-                           {"run_dir", d.run_dir},
-                           {"data_dir", d.data_dir},
-                           {"hub_hostname", d.hub_hostname},
-                           {"pids", pids},
+  nlohmann::json result = {{"mqtt_port", d.mqtt_port},       {"mqtts_port", d.mqtts_port},
+                           {"https_port", d.https_port},     {"ca_file", d.ca_file},
+                           {"run_dir", d.run_dir},           {"data_dir", d.data_dir},
+                           {"hub_hostname", d.hub_hostname}, {"pids", pids},
                            {"devices", std::move(devices)}};
   if (!d.modules.empty()) result["modules"] = nlohmann::json::array();
   for (const DevModule& module : d.modules) {

@@ -13,8 +13,7 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 
 constexpr char kFilterInputs[] = "inputs/gw/filter";
-constexpr char kToFilter[] =
-    "FROM /messages/modules/sensor/* INTO BrokeredEndpoint(\"/modules/filter/inputs/in\")";
+constexpr char kToFilter[] = "FROM /messages/modules/sensor/* INTO BrokeredEndpoint(\"/modules/filter/inputs/in\")";
 
 std::string Publish(std::string_view client, uint16_t packet_id, std::string_view body, std::string_view bag = "",
                     bool dup = false) {
