@@ -78,7 +78,8 @@ TEST_F(IotHubTwinTest, WhatChangedWhileCutIsOnBothSidesAfterwards) {
   ASSERT_TRUE(WaitSynced("edge/$edgeHub"));
   Cut();
   keys_->SetAbsent("dev2");
-  for (const std::string client : {"dev1", "dev2", "edge/$edgeHub"}) {
+  // What the gateway reports of itself is router's to write.
+  for (const std::string client : {"dev1", "dev2"}) {
     Report(client, {{"from", client}, {"list", {1, 2, 3}}});
     Report(client, {{"list", nullptr}, {"more", {{"deep", true}}}});
   }
@@ -88,6 +89,8 @@ TEST_F(IotHubTwinTest, WhatChangedWhileCutIsOnBothSidesAfterwards) {
   hub_->ClearFaults();
   for (const std::string client : {"dev1", "dev2", "edge/$edgeHub"}) {
     EXPECT_TRUE(WaitFor(kPatience, [&] { return Same(client); })) << client << ": " << Differences(client);
+  }
+  for (const std::string client : {"dev1", "dev2"}) {
     EXPECT_EQ(AtHub(client, "reported"), json({{"from", client}, {"more", {{"deep", true}}}}));
   }
   // Online: the hub's patches come at once.
