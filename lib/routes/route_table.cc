@@ -135,12 +135,14 @@ Decision RouteTable::Evaluate(const Message& message) const {
 }
 
 RouteCounts RouteTable::counts(size_t route) const {
-  return {counters_[route].matched.load(std::memory_order_relaxed),
+  const uint64_t by_all = matched_by_all_.count.load(std::memory_order_relaxed);
+  return {counters_[route].matched.load(std::memory_order_relaxed) + by_all,
           counters_[route].undefined.load(std::memory_order_relaxed)};
 }
 
 uint64_t RouteTable::messages(NoMatch reason) const {
-  return messages_[static_cast<size_t>(reason)].count.load(std::memory_order_relaxed);
+  const uint64_t by_all = reason == NoMatch::kNone ? matched_by_all_.count.load(std::memory_order_relaxed) : 0;
+  return messages_[static_cast<size_t>(reason)].count.load(std::memory_order_relaxed) + by_all;
 }
 
 }  // namespace holdfast::routes

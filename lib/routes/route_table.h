@@ -106,6 +106,9 @@ class RouteTable {
   // need (Condition::Evaluate).
   Decision Evaluate(const Message& message) const;
 
+  // Counts a message that every route takes, where the caller knows that without asking.
+  void CountAsMatchedByAll() const { matched_by_all_.count.fetch_add(1, std::memory_order_relaxed); }
+
   struct Entry {
     RouteDefinition definition;
     Route route;
@@ -134,6 +137,7 @@ class RouteTable {
     std::atomic<uint64_t> count = 0;
   };
   mutable MessageCounter messages_[kNoMatchReasons];
+  mutable MessageCounter matched_by_all_;
 };
 
 }  // namespace holdfast::routes

@@ -81,6 +81,7 @@ Routes::Copies Routes::Route(const routes::BagMessageParts& message, routes::NoM
   // Not for what is no message of a client: a pattern "/messages/*" does not match it.
   if (same_for_all_ && !message.twin_change) {
     *no_match = routes::NoMatch::kNone;
+    table_->CountAsMatchedByAll();
     return for_all_;
   }
   const routes::Decision decision = table_->Evaluate(routes::BagMessage(message));
