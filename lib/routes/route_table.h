@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -106,7 +107,9 @@ class RouteTable {
   // need (Condition::Evaluate).
   Decision Evaluate(const Message& message) const;
 
-  // Counts a message that every route takes, where the caller knows that without asking.
+  // What every message of a client gets, if no route looks at it: none has a condition, and all of them take the
+  // messages of devices and with them all others. Counts nothing; CountAsMatchedByAll() does, for each message.
+  std::optional<Decision> SameForAll() const;
   void CountAsMatchedByAll() const { matched_by_all_.count.fetch_add(1, std::memory_order_relaxed); }
 
   struct Entry {
@@ -125,6 +128,8 @@ class RouteTable {
 
  private:
   RouteTable() = default;
+  // Route `i` is true. Keeps one destination for each endpoint, at the best priority; of equal ones the first.
+  void Add(size_t i, Decision* decision) const;
   struct alignas(64) Counters {
     std::atomic<uint64_t> matched = 0;
     std::atomic<uint64_t> undefined = 0;

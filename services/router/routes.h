@@ -59,12 +59,11 @@ class Routes {
  private:
   explicit Routes(std::shared_ptr<const routes::RouteTable> table) : table_(std::move(table)) {}
   Copies CopiesOf(const routes::Decision& decision) const;
-  bool AllGoTheSameWay() const;
 
   const std::shared_ptr<const routes::RouteTable> table_;
   // By the route that decides.
   std::vector<Copy> copies_;
-  bool same_for_all_ = false;
+  // What every message of a client gets; empty if that differs.
   Copies for_all_;
 };
 
