@@ -100,17 +100,21 @@ Router::Router(const RouterOptions& options, Parts parts)
 absl::StatusOr<std::unique_ptr<Router>> Router::Create(const RouterOptions& options, Parts parts) {
   auto router = std::unique_ptr<Router>(new Router(options, parts));
   IoThread* const accepting = &router->workers_[0]->thread();
+  const auto listen = [&](std::string name, const std::string& address, bool loopback_only = false) {
+    return Listener::Create({.name = std::move(name),
+                             .address = address,
+                             .loopback_only = loopback_only,
+                             .share_port = options.share_ports},
+                            accepting, &router->limit_);
+  };
   if (!options.mqtt_address.empty()) {
-    ASSIGN_OR_RETURN(router->mqtt_, Listener::Create("mqtt_address", options.mqtt_address, !options.plain_mqtt_anywhere,
-                                                     accepting, &router->limit_));
+    ASSIGN_OR_RETURN(router->mqtt_, listen("mqtt_address", options.mqtt_address, !options.plain_mqtt_anywhere));
   }
   if (!options.mqtts_address.empty()) {
-    ASSIGN_OR_RETURN(router->mqtts_,
-                     Listener::Create("mqtts_address", options.mqtts_address, false, accepting, &router->limit_));
+    ASSIGN_OR_RETURN(router->mqtts_, listen("mqtts_address", options.mqtts_address));
   }
   if (!options.https_address.empty()) {
-    ASSIGN_OR_RETURN(router->https_,
-                     Listener::Create("https_address", options.https_address, false, accepting, &router->limit_));
+    ASSIGN_OR_RETURN(router->https_, listen("https_address", options.https_address));
     ASSIGN_OR_RETURN(MethodRules rules, MethodRules::Parse(options.method_rules));
     router->method_endpoint_ = std::make_unique<MethodEndpoint>(MethodEndpoint::Parts{
         .auth = *router->auth_,

@@ -72,6 +72,39 @@ class ReplicasTest : public ::testing::Test {
   Process other_;
 };
 
+// Both routers on one port.
+class SharedPortTest : public ::testing::Test {
+ protected:
+  static constexpr int kDevices = 24;
+
+  static std::vector<std::string> Devices() {
+    std::vector<std::string> devices;
+    for (int i = 0; i < kDevices; ++i) devices.push_back(fmt::format("dev{}", i));
+    return devices;
+  }
+  // Connects everybody; how many of them the router of this log has.
+  int Connect(const Process& router) {
+    clients_.clear();
+    const auto connected = [&] {
+      const std::string log = router.Log();
+      int count = 0;
+      for (size_t at = 0; (at = log.find("client connected", at)) != log.npos; ++at) ++count;
+      return count;
+    };
+    const int before = connected();
+    for (const std::string& device : Devices()) {
+      clients_.push_back(gateway_.LoggedIn(device));
+      EXPECT_TRUE(clients_.back().open()) << device;
+    }
+    return connected() - before;
+  }
+
+  Gateway gateway_{{.devices = Devices(), .config = {{"router.share_ports", "true"}}}};
+  Process other_{{BinDir() + "/holdfast-router", "--config", gateway_.config_path(), "--instance", "1"},
+                 gateway_.dir() + "/router1.log"};
+  std::vector<MqttStream> clients_;
+};
+
 // Answers one method call that comes in, with 217 and what was asked; its request's topic.
 std::string AnswerOne(MqttStream* stream) {
   mqtt::Frame frame;
@@ -146,6 +179,20 @@ TEST_F(ReplicasTest, ClientMovesWhenItsRouterIsKilled) {
   ASSERT_TRUE(filter->WaitForMessages(sensor.acknowledged(), kPatience));
   // Each of the six moves: a window that was delivered and not yet committed.
   ExpectAll(sensor, *filter, 6 * 64);
+}
+
+// Everybody is served by one or the other; by the one that is left when the other one is gone, and by both again.
+TEST_F(SharedPortTest, ConnectionsAreSharedOut) {
+  ASSERT_TRUE(gateway_.Start());
+  other_.Start();
+  ASSERT_TRUE(WaitFor(kPatience, [this] { return other_.Log().find("listening protocol=mqtt") != std::string::npos; }));
+  const int first = Connect(other_);
+  EXPECT_GT(first, 0);
+  EXPECT_LT(first, kDevices);
+  other_.Kill();
+  EXPECT_EQ(Connect(gateway_.process("router")), kDevices);
+  other_.Start();
+  EXPECT_TRUE(WaitFor(kPatience, [this] { return Connect(other_) > 0; }));
 }
 
 }  // namespace
