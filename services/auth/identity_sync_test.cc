@@ -10,10 +10,10 @@
 
 #include "absl/time/clock.h"
 #include "lib/pki/certificate.h"
+#include "lib/seal/key_ring.h"
 #include "lib/testing/manual_clock.h"
 #include "lib/testing/temp_dir.h"
 #include "services/auth/fake_key_value.h"
-#include "services/auth/key_ring.h"
 
 namespace holdfast::auth {
 namespace {
@@ -201,7 +201,7 @@ TEST_F(IdentitySyncTest, WrongSealingKeyKeepsWhatIsInTheStore) {
   ASSERT_TRUE(Start()->WaitForCount(2));
   const auto before = kv_.Content();
   std::filesystem::remove(key_file_);
-  ASSERT_TRUE(MakeKeyRing(key_file_).ok());
+  ASSERT_TRUE(seal::MakeKeyRing(key_file_).ok());
   {
     auto run = Start();
     EXPECT_FALSE(run->WaitFor([&, end = absl::Now() + absl::Milliseconds(300)] {
@@ -330,7 +330,7 @@ TEST_F(IdentitySyncTest, IdentitiesOfAnotherSourceLetNobodyInAndAreKept) {
   WriteHub();
   auto run = StartWithHub();
   ASSERT_TRUE(run->WaitForState(State::kNeverProvisioned));
-  EXPECT_EQ((*repository_.Load(*Sealing::Create(*ReadKeyRing(key_file_))))->identities.size(), 2u);
+  EXPECT_EQ((*repository_.Load(*Sealing::Create(*seal::ReadKeyRing(key_file_))))->identities.size(), 2u);
   ASSERT_TRUE(Apply(*run, Snapshot(3, 100)).ok());
   EXPECT_TRUE(run->WaitForCount(3));
   WriteHub("edge2");

@@ -8,6 +8,7 @@
 
 #include "lib/pki/file.h"
 #include "lib/rpc/server.h"
+#include "lib/seal/key_ring.h"
 #include "lib/testing/manual_clock.h"
 #include "lib/testing/temp_dir.h"
 #include "services/auth/fake_key_value.h"
@@ -60,7 +61,7 @@ class KeyRotationTest : public ::testing::Test {
 TEST_F(KeyRotationTest, EverythingIsSealedAnewAndTheOldKeyGoesLater) {
   SealingKeeper keeper(file_, repository_, clock_);
   ASSERT_TRUE(keeper.Refresh().ok());
-  const std::string old_key = ReadKeyRing(file_)->front();
+  const std::string old_key = seal::ReadKeyRing(file_)->front();
   const std::string old_id = keeper.Get().KeyId();
   ASSERT_TRUE(keeper.Rotate().ok());
   EXPECT_NE(keeper.Get().KeyId(), old_id);
@@ -73,10 +74,10 @@ TEST_F(KeyRotationTest, EverythingIsSealedAnewAndTheOldKeyGoesLater) {
   ASSERT_FALSE(*keeper.Advance());
   clock_.Advance(SealingKeeper::kDropAfter - absl::Seconds(1));
   ASSERT_FALSE(*keeper.Advance());
-  EXPECT_EQ(ReadKeyRing(file_)->size(), 2u);
+  EXPECT_EQ(seal::ReadKeyRing(file_)->size(), 2u);
   clock_.Advance(absl::Seconds(1));
   ASSERT_FALSE(*keeper.Advance());
-  ASSERT_EQ(ReadKeyRing(file_)->size(), 1u);
+  ASSERT_EQ(seal::ReadKeyRing(file_)->size(), 1u);
   ExpectReadable("the new key alone");
   const auto with_old = *Sealing::Create({old_key});
   EXPECT_EQ(repository_.CountSealed(with_old)->unreadable, kRecords) << "the old key opens nothing any more";
@@ -100,7 +101,7 @@ TEST_F(KeyRotationTest, StoreThatGoesAwayAtAnyWriteLeavesAllReadableAndTheRotati
     EXPECT_FALSE(*next.Advance());
     clock_.Advance(SealingKeeper::kDropAfter);
     EXPECT_FALSE(*next.Advance());
-    EXPECT_EQ(ReadKeyRing(file_)->size(), 1u);
+    EXPECT_EQ(seal::ReadKeyRing(file_)->size(), 1u);
     ExpectReadable("dropped");
   }
 }
@@ -114,7 +115,7 @@ TEST_F(KeyRotationTest, InstanceThatStillSealsWithTheOldKeyPutsTheDropOff) {
   ASSERT_TRUE(repository_.SaveMarks(other.Get(), {}).ok());  // with the old key: it has not looked yet
   clock_.Advance(SealingKeeper::kDropAfter);
   EXPECT_TRUE(*keeper.Advance()) << "sealed anew instead of dropped";
-  EXPECT_EQ(ReadKeyRing(file_)->size(), 2u);
+  EXPECT_EQ(seal::ReadKeyRing(file_)->size(), 2u);
   ASSERT_TRUE(other.Refresh().ok());
   EXPECT_EQ(other.Get().KeyId(), keeper.Get().KeyId());
   ExpectReadable("both");
@@ -162,7 +163,7 @@ TEST_F(KeyRotationTest, KeyThatVanishesWhileRunningIsNotReplaced) {
 
 // What an operator does with a secret that auth can't write: the new key in front of the old one, by hand.
 TEST_F(KeyRotationTest, RingMadeByHandIsTakenUp) {
-  const std::string old_key = ReadKeyRing(file_)->front();
+  const std::string old_key = seal::ReadKeyRing(file_)->front();
   ASSERT_TRUE(pki::ReplaceFile(file_, std::string(32, 'N') + old_key, 0600).ok());
   SealingKeeper keeper(file_, repository_, clock_);
   ASSERT_TRUE(keeper.Refresh().ok());

@@ -10,11 +10,11 @@
 #include "lib/config/config.h"
 #include "lib/rpc/channel.h"
 #include "lib/rpc/server.h"
+#include "lib/seal/key_ring.h"
 #include "lib/service/service_main.h"
 #include "services/auth/auth_options.h"
 #include "services/auth/auth_service.h"
 #include "services/auth/identity_sync.h"
-#include "services/auth/key_ring.h"
 #include "services/auth/workload_api.h"
 #include "services/auth/workload_secret.h"
 #include "services/auth/workload_server.h"
@@ -25,7 +25,7 @@ namespace {
 // A key that is there must be good; one that is not there yet is made later, when the store has said that it is new
 // too.
 absl::Status CheckSealingKey(const std::string& path) {
-  const absl::Status status = ReadKeyRing(path).status();
+  const absl::Status status = seal::ReadKeyRing(path).status();
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 

@@ -6,12 +6,13 @@
 
 #include "lib/base/log.h"
 #include "lib/base/status.h"
+#include "lib/seal/key_ring.h"
 #include "services/auth/key_ring.h"
 
 namespace holdfast::auth {
 
 absl::StatusOr<std::vector<std::string>> SealingKeeper::ReadOrMake() {
-  auto keys = ReadKeyRing(file_);
+  auto keys = seal::ReadKeyRing(file_);
   if (sealing_ || !absl::IsNotFound(keys.status())) return keys;
   const auto has_records = repository_.HasSealedRecords();
   if (!has_records.ok()) return absl::UnavailableError(Text(has_records.status()));
@@ -22,8 +23,8 @@ absl::StatusOr<std::vector<std::string>> SealingKeeper::ReadOrMake() {
                     "make them unreadable, so none was made",
                     file_));
   }
-  keys = MakeKeyRing(file_);
-  if (absl::IsAlreadyExists(keys.status())) return ReadKeyRing(file_);  // another instance's
+  keys = seal::MakeKeyRing(file_);
+  if (absl::IsAlreadyExists(keys.status())) return seal::ReadKeyRing(file_);  // another instance's
   if (keys.ok()) spdlog::info("made the sealing key; keep a copy of it file={}", file_);
   return keys;
 }
