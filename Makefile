@@ -2,7 +2,7 @@
 BIN := build/release/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test compose-test demo bench image check fuzz clean
+.PHONY: help setup build test compose-test demo bench image deb check fuzz clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
@@ -40,6 +40,10 @@ fuzz: setup ## Every fuzz target for 30 s (FUZZ_SECONDS=n)
 
 image: build ## The container image holdfast:latest (needs a Docker engine)
 	@deploy/build-image.sh $(BIN)
+
+deb: build ## The Debian package, with systemd units: build/release/holdfast_*.deb
+	@cd build/release && cpack -G DEB >cpack.log 2>&1 || { cat cpack.log; exit 1; }
+	@ls build/release/holdfast_*.deb
 
 check: ## Format, tidy, layout and links: what CI checks before it builds
 	@./check

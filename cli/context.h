@@ -40,7 +40,10 @@ void AddHealthCommand(CLI::App* app, Context* context);
 void AddIdentitiesCommand(CLI::App* app, Context* context);
 void AddKeysCommand(CLI::App* app, Context* context);
 void AddQueuesCommand(CLI::App* app, Context* context);
+void AddRoutesCommand(CLI::App* app, Context* context);
 void AddSessionsCommand(CLI::App* app, Context* context);
 void AddStatusCommand(CLI::App* app, Context* context);
+void AddMethodCommand(CLI::App* app, Context* context);
+void AddTwinCommand(CLI::App* app, Context* context);
 
 }  // namespace holdfast::cli

@@ -61,13 +61,10 @@ nlohmann::json DevJson(const DevDirectory& d, const nlohmann::json& pids) {
   for (const DevDevice& device : d.devices) {
     devices.push_back({{"id", device.id}, {"key", device.key}, {"connection_string", ConnectionString(d, device)}});
   }
-  nlohmann::json result = {{"mqtt_port", d.mqtt_port},
-                           {"mqtts_port", d.mqtts_port},
-                           {"ca_file", d.ca_file},
-                           {"run_dir", d.run_dir},
-                           {"data_dir", d.data_dir},
-                           {"hub_hostname", d.hub_hostname},
-                           {"pids", pids},
+  nlohmann::json result = {{"mqtt_port", d.mqtt_port},       {"mqtts_port", d.mqtts_port},
+                           {"https_port", d.https_port},     {"ca_file", d.ca_file},
+                           {"run_dir", d.run_dir},           {"data_dir", d.data_dir},
+                           {"hub_hostname", d.hub_hostname}, {"pids", pids},
                            {"devices", std::move(devices)}};
   if (!d.modules.empty()) result["modules"] = nlohmann::json::array();
   for (const DevModule& module : d.modules) {
@@ -159,6 +156,8 @@ void AddDevCommand(CLI::App* app, Context* context) {
       ->check(CLI::Range(0, kModulesMax))
       ->capture_default_str();
   dev->add_option("--mqtt-port", options->mqtt_port, "Plain MQTT on loopback [a free port, kept]")
+      ->check(CLI::Range(1, 65535));
+  dev->add_option("--https-port", options->https_port, "HTTPS, for method calls of modules [a free port, kept]")
       ->check(CLI::Range(1, 65535));
   dev->add_option("--mqtts-port", options->mqtts_port, "MQTT over TLS [a free port, kept]")
       ->check(CLI::Range(1, 65535));

@@ -85,7 +85,7 @@ std::string TomlString(std::string_view text) {
 }
 
 absl::Status WriteConfig(const DevDirectory& d, const DevOptions& options) {
-  ASSIGN_OR_RETURN(const std::vector<uint16_t> free_ports, FreePorts(2));
+  ASSIGN_OR_RETURN(const std::vector<uint16_t> free_ports, FreePorts(3));
   const std::string text = fmt::format(
       R"(# Written by `holdfast dev` at its first start; yours to edit. Its options (--upstream, --mqtt-port, …) win over this file.
 [gateway]
@@ -102,6 +102,8 @@ identities_file = {identities}
 # Plain MQTT, on loopback only.
 mqtt_address = "127.0.0.1:{mqtt_port}"
 mqtts_address = "0.0.0.0:{mqtts_port}"
+# Modules that call methods expect 443: --https-port 443.
+https_address = "0.0.0.0:{https_port}"
 
 [uplink]
 # The hub: mqtt://HOST:PORT. Empty = none; messages are held until there is one.
@@ -112,6 +114,7 @@ upstream = {upstream}
       fmt::arg("identities", TomlString(d.dir + "/identities.toml")),
       fmt::arg("mqtt_port", options.mqtt_port.value_or(free_ports[0])),
       fmt::arg("mqtts_port", options.mqtts_port.value_or(free_ports[1])),
+      fmt::arg("https_port", options.https_port.value_or(free_ports[2])),
       fmt::arg("upstream", TomlString(options.upstream.value_or(""))));
   return ReplaceFile(d.config_path, text);
 }
@@ -131,16 +134,24 @@ absl::Status ReadConfig(const DevOptions& options, DevDirectory* d) {
   d->hub_hostname = gateway.hub_hostname;
   std::string mqtt_address;
   std::string mqtts_address;
+  std::string https_address;
   ConfigSection router = file->Section("router");
   router.Read("mqtt_address", &mqtt_address);
   router.Read("mqtts_address", &mqtts_address);
+  router.Read("https_address", &https_address);
   if (options.mqtt_port) mqtt_address = fmt::format("127.0.0.1:{}", *options.mqtt_port);
   if (options.mqtts_port) mqtts_address = fmt::format("0.0.0.0:{}", *options.mqtts_port);
+  if (options.https_port) https_address = fmt::format("0.0.0.0:{}", *options.https_port);
   ASSIGN_OR_RETURN(d->mqtt_port, PortOf(mqtt_address));
   ASSIGN_OR_RETURN(d->mqtts_port, PortOf(mqtts_address));
   d->environment = {"HOLDFAST_RUN_DIR=" + d->run_dir, "HOLDFAST_GATEWAY_DATA_DIR=" + d->data_dir,
                     "HOLDFAST_GATEWAY_HOSTNAME=" + d->hostname, "HOLDFAST_ROUTER_MQTT_ADDRESS=" + mqtt_address,
                     "HOLDFAST_ROUTER_MQTTS_ADDRESS=" + mqtts_address};
+  // A directory of an earlier version has none.
+  if (!https_address.empty()) {
+    ASSIGN_OR_RETURN(d->https_port, PortOf(https_address));
+    d->environment.push_back("HOLDFAST_ROUTER_HTTPS_ADDRESS=" + https_address);
+  }
   if (options.upstream) d->environment.push_back("HOLDFAST_UPLINK_UPSTREAM=" + *options.upstream);
   return absl::OkStatus();
 }

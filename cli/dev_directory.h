@@ -33,6 +33,7 @@ struct DevOptions {
   std::optional<std::string> hostname;
   std::optional<uint16_t> mqtt_port;
   std::optional<uint16_t> mqtts_port;
+  std::optional<uint16_t> https_port;
   int devices = 1;
   int modules = 0;
   std::string log_level;  // Empty: the configuration's.
@@ -49,6 +50,7 @@ struct DevDirectory {
   std::string hub_hostname;
   uint16_t mqtt_port = 0;
   uint16_t mqtts_port = 0;
+  uint16_t https_port = 0;
   std::vector<DevDevice> devices;  // all that have a symmetric key
   std::vector<DevModule> modules;  // of the gateway's own device, likewise
   std::optional<DevHub> hub;

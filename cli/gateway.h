@@ -67,12 +67,12 @@ class Gateway {
   template <typename Service, typename Response, typename Request>
   absl::StatusOr<Response> Call(std::string_view service,
                                 grpc::Status (Service::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                                const Request& request) const {
+                                const Request& request, absl::Duration timeout = kCallTimeout) const {
     auto channel = Connect(service);
     if (!channel.ok()) return channel.status();
     auto stub = Service::NewStub(*channel);
     grpc::ClientContext context;
-    rpc::SetDeadline(&context, kCallTimeout);
+    rpc::SetDeadline(&context, timeout);
     Response response;
     const absl::Status status = rpc::FromGrpc(((*stub).*method)(&context, request, &response));
     if (!status.ok()) return Explain(service, status);

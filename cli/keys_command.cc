@@ -15,11 +15,14 @@ namespace {
 
 int Print(const Context& context, const auth::v1::SealingKeys& keys) {
   const std::vector<std::string> ids(keys.key_ids().begin(), keys.key_ids().end());
+  const bool is_tpm = keys.source() == auth::v1::SealingKeys::SOURCE_TPM;
   if (context.json) {
     PrintJson({{"key_ids", ids},
                {"records_current", keys.records_current()},
                {"records_older", keys.records_older()},
-               {"records_unreadable", keys.records_unreadable()}});
+               {"records_unreadable", keys.records_unreadable()},
+               {"source", is_tpm ? "tpm" : "file"},
+               {"file", keys.file()}});
     return kExitOk;
   }
   Table table({"KEY", "RECORDS", ""});
@@ -27,9 +30,12 @@ int Print(const Context& context, const auth::v1::SealingKeys& keys) {
     table.Add({ids[i], i == 0 ? fmt::format("{}", keys.records_current()) : "", i == 0 ? "seals" : "old"});
   }
   fmt::print("{}", table.Text());
+  fmt::print("{}\n", is_tpm ? fmt::format("Sealed by the TPM into {}; no other TPM opens it.", keys.file())
+                            : fmt::format("In the file {}, in the clear.", keys.file()));
   if (keys.records_older() > 0) fmt::print("{} records are still sealed with an old key.\n", keys.records_older());
   if (keys.records_older() == 0 && ids.size() > 1) {
-    fmt::print("No record needs an old key; auth drops it in a few minutes. Keep a copy of the key file then.\n");
+    fmt::print("No record needs an old key; auth drops it in a few minutes.{}\n",
+               is_tpm ? "" : " Keep a copy of the key file then.");
   }
   if (keys.records_unreadable() > 0) {
     fmt::print("{} records can't be opened: damaged, or sealed with a key that is not here.\n",

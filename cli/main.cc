@@ -35,9 +35,12 @@ int main(int argc, char** argv) {
   AddStatusCommand(&app, &context);
   AddQueuesCommand(&app, &context);
   AddSessionsCommand(&app, &context);
+  AddMethodCommand(&app, &context);
+  AddTwinCommand(&app, &context);
   AddIdentitiesCommand(&app, &context);
   AddCertsCommand(&app, &context);
   AddKeysCommand(&app, &context);
+  AddRoutesCommand(&app, &context);
   AddDoctorCommand(&app, &context);
   AddHealthCommand(&app, &context);
   AddDevCommand(&app, &context);

@@ -198,6 +198,7 @@ absl::Status ConfigSection::Finish() {
 absl::StatusOr<GatewayOptions> ReadGatewayOptions(const ConfigFile& file) {
   GatewayOptions options;
   ConfigSection gateway = file.Section("gateway");
+  gateway.Read("device_id", &options.device_id);
   gateway.Read("hostname", &options.hostname);
   gateway.Read("alternative_names", &options.alternative_names);
   gateway.Read("hub_hostname", &options.hub_hostname);

@@ -70,6 +70,8 @@ class ConfigSection {
 
 // What all four processes share: the sections [gateway] and [log].
 struct GatewayOptions {
+  // The gateway's own device identity at the hub: modules that routes name are its modules. "" = not known.
+  std::string device_id;
   // The gateway's own host name: in its server certificate and, as an alternative to the hub's, in token audiences.
   std::string hostname = "localhost";
   // More names or IP addresses for the server certificate.

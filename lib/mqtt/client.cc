@@ -37,6 +37,12 @@ void Client::Flush() {
 size_t Client::unsent_bytes() const {
   return connection_->unsent_bytes();
 }
+void Client::DeferAck() {
+  connection_->DeferAck();
+}
+void Client::Ack(uint16_t packet_id) {
+  connection_->Ack(packet_id);
+}
 void Client::Ping() {
   connection_->Ping();
 }

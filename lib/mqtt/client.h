@@ -113,7 +113,7 @@ class Client {
     // Everything that one read brought, in order; may hold identifiers that were never sent.
     virtual void OnPubacks(std::span<const uint16_t> packet_ids) {}
     // A message for one of our subscriptions (views valid during the call); a QoS 1 one is acknowledged when this
-    // returns.
+    // returns, unless DeferAck() was called in it.
     virtual void OnPublish(const Publish& publish) {}
     virtual void OnSuback(const Suback& suback) {}
     virtual void OnUnsuback(uint16_t packet_id) {}
@@ -139,6 +139,12 @@ class Client {
   void Flush();
   // Bytes appended or under way and not yet in the kernel.
   size_t unsent_bytes() const;
+
+  // In OnPublish: the message is acknowledged by Ack() later, or never. The caller answers for the order, which must be
+  // that of the messages (4.6.0-2), and for how many wait.
+  void DeferAck();
+  // PUBACK. Ignored when the connection has ended or is closing.
+  void Ack(uint16_t packet_id);
 
   // PINGREQ, unless one is unanswered.
   void Ping();

@@ -70,6 +70,7 @@ class ClientTest : public testing::Test, public Client::Handler {
     acks_.insert(acks_.end(), ids.begin(), ids.end());
   }
   void OnPublish(const Publish& publish) override {
+    if (defer_) client_->DeferAck();
     absl::MutexLock lock(&mutex_);
     payloads_.emplace_back(publish.payload);
   }
@@ -87,6 +88,7 @@ class ClientTest : public testing::Test, public Client::Handler {
   boost::asio::io_context io_;
   std::unique_ptr<Client> client_;
   std::thread thread_;
+  bool defer_ = false;
 
   absl::Mutex mutex_;
   bool connected_ = false;
@@ -121,6 +123,28 @@ TEST_F(ClientTest, AcknowledgesWhatItReceives) {
   ASSERT_TRUE(peer_.Send("\x32\x07\x00\x01t\x00\x09hi\x30\x04\x00\x01tx"s).ok());
   ASSERT_TRUE(peer_.Expect("\x40\x02\x00\x09"s).ok());
   EXPECT_TRUE(Wait([this] { return payloads_.size() == 2; }));
+}
+
+// P1: what must be stored first is acknowledged when the caller says so, and nothing else waits for it.
+TEST_F(ClientTest, DeferredAcknowledgementIsSentWhenTheCallerSaysSo) {
+  defer_ = true;
+  Connect();
+  ASSERT_TRUE(peer_.Send("\x32\x07\x00\x01t\x00\x09hi"s).ok());
+  ASSERT_TRUE(Wait([this] { return payloads_.size() == 1; }));
+  EXPECT_TRUE(peer_.Quiet(absl::Milliseconds(50)));
+  Post([this] {
+    defer_ = false;
+    client_->Ack(9);
+  });
+  ASSERT_TRUE(peer_.Expect("\x40\x02\x00\x09"s).ok());
+  ASSERT_TRUE(peer_.Send("\x32\x07\x00\x01t\x00\x0ahi"s).ok());
+  EXPECT_TRUE(peer_.Expect("\x40\x02\x00\x0a"s).ok()) << "the next one is acknowledged by itself again";
+  Post([this] {
+    client_->Close();
+    client_->Ack(11);
+  });
+  EXPECT_TRUE(peer_.Expect("\xe0\x00"s).ok()) << "nothing behind DISCONNECT";
+  EXPECT_TRUE(peer_.ExpectClosed().ok());
 }
 
 TEST_F(ClientTest, LoginRefused) {

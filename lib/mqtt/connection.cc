@@ -129,9 +129,16 @@ bool Client::Connection::OnIncomingPublish(const Frame& frame) {
     Finish(CloseReason::kProtocol, absl::InvalidArgumentError("the server sent QoS 2, which was never asked for"));
     return false;
   }
+  ack_deferred_ = false;
   if (handler_) handler_->OnPublish(publish);
-  if (!done_ && publish.qos == 1) AppendPuback(publish.packet_id, &out_);
+  if (!done_ && publish.qos == 1 && !ack_deferred_) AppendPuback(publish.packet_id, &out_);
   return !done_;
+}
+
+void Client::Connection::Ack(uint16_t packet_id) {
+  if (!connected() || closing_) return;
+  AppendPuback(packet_id, &out_);
+  Flush();
 }
 
 bool Client::Connection::Broken(Error error) {

@@ -41,6 +41,8 @@ class Client::Connection : public std::enable_shared_from_this<Client::Connectio
 
   void Start();
   void Flush();
+  void DeferAck() { ack_deferred_ = true; }
+  void Ack(uint16_t packet_id);
   void Ping();
   void Close();
   // No more callbacks; the socket closes.
@@ -99,6 +101,8 @@ class Client::Connection : public std::enable_shared_from_this<Client::Connectio
   std::vector<char> in_;
   size_t in_size_ = 0;
   std::vector<uint16_t> pubacks_;
+  // Of the message that the handler has before it.
+  bool ack_deferred_ = false;
 
   std::string out_;
   std::string writing_;

@@ -100,6 +100,13 @@ std::shared_ptr<grpc::Channel> Channels::Pick() {
   return start->second;
 }
 
+std::shared_ptr<grpc::Channel> Channels::To(const std::string& instance) {
+  const std::string path = fmt::format("{}/{}.sock", directory_, instance);
+  absl::MutexLock lock(&mutex_);
+  const auto known = channels_.find(path);
+  return known != channels_.end() ? known->second : Connect(path);
+}
+
 std::vector<std::shared_ptr<grpc::Channel>> Channels::All() {
   absl::MutexLock lock(&mutex_);
   std::vector<std::shared_ptr<grpc::Channel>> all;

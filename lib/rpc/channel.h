@@ -28,6 +28,9 @@ class Channels {
   // with no socket there it is a channel to "0.sock" that will connect when it appears.
   std::shared_ptr<grpc::Channel> Pick();
 
+  // A channel to one instance, by name; connects when its socket appears.
+  std::shared_ptr<grpc::Channel> To(const std::string& instance);
+
   // A channel to each instance whose socket is there now, at least one (as Pick()): for what every instance must be
   // told.
   std::vector<std::shared_ptr<grpc::Channel>> All();

@@ -11,8 +11,7 @@
 
 namespace holdfast::seal {
 
-absl::StatusOr<std::vector<std::string>> ReadKeyRing(const std::string& path) {
-  ASSIGN_OR_RETURN(const std::string bytes, pki::ReadSecretFile(path));
+absl::StatusOr<std::vector<std::string>> SplitKeys(std::string_view bytes, const std::string& path) {
   if (bytes.empty() || bytes.size() % kKeyBytes != 0 || bytes.size() > kKeysMax * kKeyBytes) {
     return absl::FailedPreconditionError(
         fmt::format("the sealing key {} has {} bytes, not {} (or, while keys are rotated, a multiple of it up to {}); "
@@ -20,8 +19,13 @@ absl::StatusOr<std::vector<std::string>> ReadKeyRing(const std::string& path) {
                     path, bytes.size(), kKeyBytes, kKeysMax * kKeyBytes));
   }
   std::vector<std::string> keys;
-  for (size_t i = 0; i < bytes.size(); i += kKeyBytes) keys.push_back(bytes.substr(i, kKeyBytes));
+  for (size_t i = 0; i < bytes.size(); i += kKeyBytes) keys.emplace_back(bytes.substr(i, kKeyBytes));
   return keys;
+}
+
+absl::StatusOr<std::vector<std::string>> ReadKeyRing(const std::string& path) {
+  ASSIGN_OR_RETURN(const std::string bytes, pki::ReadSecretFile(path));
+  return SplitKeys(bytes, path);
 }
 
 absl::StatusOr<std::vector<std::string>> MakeKeyRing(const std::string& path) {

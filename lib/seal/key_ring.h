@@ -15,6 +15,9 @@ namespace holdfast::seal {
 inline constexpr size_t kKeysMax = 4;
 inline constexpr size_t kKeyIdBytes = 8;
 
+// The keys in `bytes`, the content of `path`. FAILED_PRECONDITION, with what to do, if these are not keys.
+absl::StatusOr<std::vector<std::string>> SplitKeys(std::string_view bytes, const std::string& path);
+
 // NOT_FOUND if there is no such file; otherwise an error that says what is wrong with it (size, mode, unreadable) and
 // what to do.
 absl::StatusOr<std::vector<std::string>> ReadKeyRing(const std::string& path);

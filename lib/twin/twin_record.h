@@ -1,6 +1,6 @@
-// What happens to the gateway's copy of a twin (holdfast.twin.v1.TwinRecord): each function is one change that router or
-// uplink makes to a record between reading it and putting it back. Pure functions; none of them changes a record when it
-// returns an error.
+// What happens to the gateway's copy of a twin (holdfast.twin.v1.TwinRecord): each function is one change that router
+// or uplink makes to a record between reading it and putting it back. Pure functions; none of them changes a record
+// when it returns an error.
 //
 // The rules (P10). Desired properties: the hub wins. Reported properties: the client wins, which means that what it
 // reported and the hub was not told yet lies on top of what the hub had. Once everything was told and nothing is set
@@ -29,12 +29,20 @@ inline constexpr size_t kDepthMax = 10;
 inline constexpr size_t kNameBytesMax = 1024;
 inline constexpr size_t kValueBytesMax = 4096;
 inline constexpr int64_t kIntegerMax = int64_t{1} << 52;  // and its negative
-inline constexpr size_t kDocumentBytesMax = 32 * 1024;    // desired and reported each, `$version` not counted
+inline constexpr size_t kDocumentBytesMax = 32 * 1024;    // desired and reported each, as JSON, `$version` not counted
+
+// Of `pending`, as long as the hub was never asked: above, it forgets deletions of what the hub is not known to have.
+// (Once the hub was asked, it holds none of those, and is no larger than the two documents together.)
+inline constexpr size_t kPendingBytesMax = 64 * 1024;
+// Of `refused_reason`; the rest is cut off.
+inline constexpr size_t kReasonBytesMax = 1024;
 
 // --- what the client does
 
-// Merges a patch into `reported` and `pending`. Returns the new `$version` of the reported properties.
-// INVALID_ARGUMENT, with the path: no JSON object, beyond the limits, or the document would be (it is 400 to the client).
+// Merges a patch into `reported` and `pending`. Returns the new `$version` of the reported properties, which rises with
+// each patch, and starts at 1 for a twin that no hub was asked for.
+// INVALID_ARGUMENT, with the path: no JSON object, beyond the limits, or the document would be (it is 400 to the
+// client).
 absl::StatusOr<uint64_t> ReportProperties(std::string_view patch, TwinRecord* record);
 
 // --- what uplink does
@@ -44,14 +52,15 @@ absl::StatusOr<uint64_t> ReportProperties(std::string_view patch, TwinRecord* re
 std::optional<std::string> BeginSending(TwinRecord* record);
 // The hub took `sending`.
 void Sent(TwinRecord* record);
-// The hub will never take it: it is set aside, and what comes later goes on.
+// The hub will never take it: it is set aside, `reported` is without it, and what comes later goes on.
 void Refused(std::string_view reason, int64_t unix_ms, TwinRecord* record);
 
 // A node at which a local value gave way to the hub's: "a.b", for the log.
 using Conflicts = std::vector<std::string>;
 
 // The hub's whole document was read: `{"desired": {…, "$version": n}, "reported": {…, "$version": n}}`, `$metadata` may
-// be in it. INVALID_ARGUMENT if it is not.
+// be in it, `reported` may be missing. INVALID_ARGUMENT if it is not that. It is taken whatever its version (a twin
+// that was deleted and made again starts anew): if a patch came while the answer was awaited, ask again.
 absl::StatusOr<Conflicts> TakeHubDocument(std::string_view document, int64_t unix_ms, TwinRecord* record);
 
 enum class PatchResult : uint8_t {
@@ -65,17 +74,21 @@ absl::StatusOr<PatchResult> TakeHubPatch(std::string_view patch, Conflicts* conf
 // --- what an operator does
 
 // Lays a patch over the desired properties (merging it into the local layer); where there is no hub it is all there is.
-// INVALID_ARGUMENT as for ReportProperties.
+// INVALID_ARGUMENT as for ReportProperties. What changes nothing leaves client_version as it is.
 absl::Status SetLocalDesired(std::string_view patch, TwinRecord* record);
 
 // --- what clients see
 
 // The answer to a GET: `{"desired": {…, "$version": n}, "reported": {…, "$version": n}}`, desired = the hub's with the
-// local layer over it. Never fails: a record that does not parse (it was never written by these functions) counts as {}.
+// local layer over it. Never fails: a field that does not parse (it was never written by these functions) counts as {}.
+// Versions of an empty record are 0: nothing is known yet.
 std::string ClientDocument(const TwinRecord& record);
 
+// What of `reported` the hub was not told, or has not confirmed: `sending` and `pending` in one patch. "" if nothing.
+std::string Untold(const TwinRecord& record);
+
 // The patch that brings a client which has seen `before` to `after`: `{…, "$version": n}`. Nullopt if client_version is
-// the same.
+// the same. It names what differs: a property that was set to the value which it had is not in it.
 std::optional<std::string> DesiredChange(const TwinRecord& before, const TwinRecord& after);
 
 }  // namespace holdfast::twin

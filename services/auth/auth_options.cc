@@ -28,13 +28,41 @@ absl::Status CheckWorkload(const AuthOptions& options, const GatewayOptions& gat
       "gateway's own device, or [auth] hub_connection_string_file, which names it");
 }
 
+// What the file says of the sealing key.
+struct SealingKeySource {
+  std::string source = "file";
+  KeyLocation given;
+
+  // What is left of it for that source.
+  absl::StatusOr<KeyLocation> Location() const {
+    if (source == "file") return KeyLocation{.file = given.file};
+    if (source != "tpm") {
+      return absl::InvalidArgumentError(
+          fmt::format("[auth] sealing_key_source: {} is not \"file\" or \"tpm\"", Printable(source)));
+    }
+    if (!given.tpm_blob_file.empty() && !given.tpm_tcti.empty()) return given;
+    return absl::InvalidArgumentError("[auth] sealing_key_source is \"tpm\", but tpm_blob_file or tpm_tcti is empty");
+  }
+};
+
+SealingKeySource ReadSealingKeySource(const std::string& secrets, ConfigSection* section) {
+  SealingKeySource read{.given = {.file = secrets + "sealing.key",
+                                  .tpm_blob_file = secrets + "sealing.tpm",
+                                  .tpm_tcti = "device:/dev/tpmrm0"}};
+  section->Read("sealing_key_source", &read.source);
+  section->Read("sealing_key_file", &read.given.file);
+  section->Read("tpm_blob_file", &read.given.tpm_blob_file);
+  section->Read("tpm_tcti", &read.given.tpm_tcti);
+  return read;
+}
+
 }  // namespace
 
 absl::StatusOr<AuthOptions> ReadAuthOptions(const ConfigFile& file, const GatewayOptions& gateway) {
   const std::string secrets = gateway.data_dir + "/secrets/";
   AuthOptions options{.identities_file = "",
                       .hub_connection_string_file = "",
-                      .sealing_key_file = secrets + "sealing.key",
+                      .sealing_keys = {},
                       .device_ca_cert_file = secrets + pki::kDeviceCaFile,
                       .device_ca_key_file = secrets + pki::kDeviceCaKeyFile,
                       .trust_bundle_file = secrets + pki::kRootCaFile,
@@ -45,7 +73,7 @@ absl::StatusOr<AuthOptions> ReadAuthOptions(const ConfigFile& file, const Gatewa
   ConfigSection section = file.Section("auth");
   section.Read("identities_file", &options.identities_file);
   section.Read("hub_connection_string_file", &options.hub_connection_string_file);
-  section.Read("sealing_key_file", &options.sealing_key_file);
+  const SealingKeySource source = ReadSealingKeySource(secrets, &section);
   section.Read("device_ca_cert_file", &options.device_ca_cert_file);
   section.Read("device_ca_key_file", &options.device_ca_key_file);
   section.Read("trust_bundle_file", &options.trust_bundle_file);
@@ -63,6 +91,7 @@ absl::StatusOr<AuthOptions> ReadAuthOptions(const ConfigFile& file, const Gatewa
   section.Read("workload_modules", &options.workload_modules);
   section.Read("workload_device_id", &options.workload_device_id);
   RETURN_IF_ERROR(section.Finish());
+  ASSIGN_OR_RETURN(options.sealing_keys, source.Location());
   if (!options.identities_file.empty() && !options.hub_connection_string_file.empty()) {
     return absl::InvalidArgumentError(
         "[auth] identities_file and hub_connection_string_file are both set, but a gateway has one source of "

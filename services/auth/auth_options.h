@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "lib/config/config.h"
 #include "services/auth/failure_limits.h"
+#include "services/auth/key_ring.h"
 #include "services/auth/wanted_identities.h"
 
 namespace holdfast::auth {
@@ -14,7 +15,7 @@ namespace holdfast::auth {
 struct AuthOptions {
   std::string identities_file;
   std::string hub_connection_string_file;
-  std::string sealing_key_file;
+  KeyLocation sealing_keys;
   std::string device_ca_cert_file;
   std::string device_ca_key_file;
   std::string trust_bundle_file;

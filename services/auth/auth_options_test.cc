@@ -42,5 +42,18 @@ TEST(AuthOptionsTest, WorkloadNamesThatAreNoneAreRefused) {
   EXPECT_THAT(ErrorOf("workload_device_id = \"a/b\""), HasSubstr("a/b is not a device id"));
 }
 
+TEST(AuthOptionsTest, SealingKeyLiesInAFileUnlessATpmIsAskedFor) {
+  const auto file = Read("tpm_tcti = \"device:/dev/tpm0\"");
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(file->sealing_keys.file, "/var/lib/holdfast/secrets/sealing.key");
+  EXPECT_EQ(file->sealing_keys.tpm_blob_file, "");
+  const auto tpm = Read("sealing_key_source = \"tpm\"");
+  ASSERT_TRUE(tpm.ok()) << tpm.status();
+  EXPECT_EQ(tpm->sealing_keys.tpm_blob_file, "/var/lib/holdfast/secrets/sealing.tpm");
+  EXPECT_EQ(tpm->sealing_keys.tpm_tcti, "device:/dev/tpmrm0");
+  EXPECT_THAT(ErrorOf("sealing_key_source = \"hsm\""), HasSubstr("hsm is not \"file\" or \"tpm\""));
+  EXPECT_THAT(ErrorOf("sealing_key_source = \"tpm\"\ntpm_tcti = \"\""), HasSubstr("tpm_tcti is empty"));
+}
+
 }  // namespace
 }  // namespace holdfast::auth

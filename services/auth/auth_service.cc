@@ -171,7 +171,7 @@ grpc::ServerUnaryReactor* IdentitiesService::ListIdentities(grpc::CallbackServer
 
 grpc::ServerWriteReactor<v1::WatchIdentitiesResponse>* IdentitiesService::WatchIdentities(
     grpc::CallbackServerContext*, const v1::WatchIdentitiesRequest*) {
-  return IdentityWatch::Start(cache_, is_stopping_);
+  return IdentityWatch::Start(cache_, own_device_id_, is_stopping_);
 }
 
 grpc::ServerUnaryReactor* IdentitiesService::GetSyncRecipient(grpc::CallbackServerContext* context,
@@ -240,6 +240,8 @@ IdentitySync::OnKeys AnswerKeys(grpc::ServerUnaryReactor* reactor, v1::SealingKe
       response->set_records_current(keys->current);
       response->set_records_older(keys->older);
       response->set_records_unreadable(keys->unreadable);
+      response->set_source(keys->has_tpm ? v1::SealingKeys::SOURCE_TPM : v1::SealingKeys::SOURCE_FILE);
+      response->set_file(keys->file);
     }
     reactor->Finish(rpc::ToGrpc(keys.status()));
   };

@@ -13,6 +13,7 @@
 #include "services/auth/hub_credential.h"
 #include "services/auth/identity_cache.h"
 #include "services/auth/identity_sync.h"
+#include "services/auth/identity_watch.h"
 #include "services/auth/offline_readiness.h"
 #include "services/auth/sync_recipient.h"
 #include "services/auth/trusted_clock.h"
@@ -58,8 +59,13 @@ class AuthenticationService final : public v1::Authentication::CallbackService {
 class IdentitiesService final : public v1::Identities::CallbackService {
  public:
   IdentitiesService(IdentityCache& cache, IdentitySync& sync, const SyncRecipient& recipient, WantedIdentities& wanted,
-                    const OfflineReadiness& readiness)
-      : cache_(cache), sync_(sync), recipient_(recipient), wanted_(wanted), readiness_(readiness) {}
+                    const OfflineReadiness& readiness, OwnDeviceId own_device_id)
+      : cache_(cache),
+        sync_(sync),
+        recipient_(recipient),
+        wanted_(wanted),
+        readiness_(readiness),
+        own_device_id_(std::move(own_device_id)) {}
 
   grpc::ServerUnaryReactor* ListIdentities(grpc::CallbackServerContext* context,
                                            const v1::ListIdentitiesRequest* request,
@@ -85,6 +91,7 @@ class IdentitiesService final : public v1::Identities::CallbackService {
   const SyncRecipient& recipient_;
   WantedIdentities& wanted_;
   const OfflineReadiness& readiness_;
+  const OwnDeviceId own_device_id_;
   std::atomic<bool> is_stopping_ = false;
   std::atomic<int> uploads_ = 0;
 };

@@ -84,7 +84,7 @@ class AuthServiceTest : public ::testing::Test {
   HubIdentity hub_;
   IdentitySync sync_{{}, repository_, cache_, hub_, trusted_, clock_, *metrics_, {}};  // never started
   SyncRecipient recipient_ = *SyncRecipient::Create(clock_.WallNow());
-  IdentitiesService identities_{cache_, sync_, recipient_, wanted_, readiness_};
+  IdentitiesService identities_{cache_, sync_, recipient_, wanted_, readiness_, [] { return "edge1"; }};
   CertificatesService certificates_{issuer_, *metrics_};
   std::unique_ptr<rpc::Server> server_ = *rpc::Server::Create({.run_dir = dir_.path(), .service = "auth"},
                                                               {&authentication_, &identities_, &certificates_});

@@ -21,7 +21,7 @@ IdentitySync::IdentitySync(Options options, IdentityRepository& repository, Iden
       clock_(clock),
       metrics_(metrics),
       callbacks_(std::move(callbacks)),
-      sealing_(options_.sealing_key_file, repository, clock),
+      sealing_(options_.sealing_keys, repository, clock),
       keeper_({.file = options_.hub_connection_string_file, .hub_hostname = options_.hub_hostname}, repository, hub,
               metrics),
       wake_(options_.identities_file.empty() ? options_.hub_connection_string_file : options_.identities_file) {}

@@ -13,9 +13,9 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "lib/base/clock.h"
+#include "lib/base/file_watch.h"
 #include "lib/base/metrics.h"
 #include "lib/rpc/channel.h"
-#include "services/auth/file_watch.h"
 #include "services/auth/hub_credential_keeper.h"
 #include "services/auth/identity_cache.h"
 #include "services/auth/identity_change.h"
@@ -43,7 +43,7 @@ class IdentitySync {
     std::string identities_file;             // "" = none
     std::string hub_connection_string_file;  // "" = none; not both
     std::string hub_hostname;                // which the connection string must name; "" = any
-    std::string sealing_key_file;
+    KeyLocation sealing_keys;
   };
   struct Callbacks {
     // Whether clients can be judged: true after the first load.

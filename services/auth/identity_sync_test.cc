@@ -10,10 +10,10 @@
 
 #include "absl/time/clock.h"
 #include "lib/pki/certificate.h"
-#include "lib/seal/key_ring.h"
 #include "lib/testing/manual_clock.h"
 #include "lib/testing/temp_dir.h"
 #include "services/auth/fake_key_value.h"
+#include "services/auth/key_ring.h"
 
 namespace holdfast::auth {
 namespace {
@@ -32,7 +32,7 @@ struct AuthRun {
     sync = std::make_unique<IdentitySync>(IdentitySync::Options{.identities_file = identities_file,
                                                                 .hub_connection_string_file = hub_file,
                                                                 .hub_hostname = hub_hostname,
-                                                                .sealing_key_file = key_file},
+                                                                .sealing_keys = {.file = key_file}},
                                           repository, cache, hub, trusted_clock, clock, *metrics,
                                           IdentitySync::Callbacks{.on_serving = [this](bool on) { serving = on; },
                                                                   .on_fatal =
@@ -201,7 +201,7 @@ TEST_F(IdentitySyncTest, WrongSealingKeyKeepsWhatIsInTheStore) {
   ASSERT_TRUE(Start()->WaitForCount(2));
   const auto before = kv_.Content();
   std::filesystem::remove(key_file_);
-  ASSERT_TRUE(seal::MakeKeyRing(key_file_).ok());
+  ASSERT_TRUE(KeyRing({.file = key_file_}).Make().ok());
   {
     auto run = Start();
     EXPECT_FALSE(run->WaitFor([&, end = absl::Now() + absl::Milliseconds(300)] {
@@ -330,7 +330,7 @@ TEST_F(IdentitySyncTest, IdentitiesOfAnotherSourceLetNobodyInAndAreKept) {
   WriteHub();
   auto run = StartWithHub();
   ASSERT_TRUE(run->WaitForState(State::kNeverProvisioned));
-  EXPECT_EQ((*repository_.Load(*Sealing::Create(*seal::ReadKeyRing(key_file_))))->identities.size(), 2u);
+  EXPECT_EQ((*repository_.Load(*Sealing::Create(*KeyRing({.file = key_file_}).Read())))->identities.size(), 2u);
   ASSERT_TRUE(Apply(*run, Snapshot(3, 100)).ok());
   EXPECT_TRUE(run->WaitForCount(3));
   WriteHub("edge2");

@@ -140,7 +140,7 @@ class IdentityUploadTest : public ::testing::Test {
   TrustedClock trusted_{clock_};
   IdentityCache cache_;
   HubIdentity hub_;
-  IdentitySync sync_{{.hub_connection_string_file = hub_file_, .sealing_key_file = dir_ / "secrets/sealing.key"},
+  IdentitySync sync_{{.hub_connection_string_file = hub_file_, .sealing_keys = {.file = dir_ / "secrets/sealing.key"}},
                      repository_,
                      cache_,
                      hub_,
@@ -156,7 +156,7 @@ class IdentityUploadTest : public ::testing::Test {
   CertificateIssuer issuer_{{}, trusted_};
   ClientCertificates certificates_{{}};
   OfflineReadiness readiness_{{}, cache_, hub_, issuer_, certificates_, *metrics_};
-  IdentitiesService identities_{cache_, sync_, recipient_, wanted_, readiness_};
+  IdentitiesService identities_{cache_, sync_, recipient_, wanted_, readiness_, [] { return "edge1"; }};
   TokensService tokens_{cache_, hub_, trusted_};
   std::unique_ptr<rpc::Server> server_ =
       *rpc::Server::Create({.run_dir = dir_.path(), .service = "auth"}, {&authentication_, &identities_, &tokens_});

@@ -46,8 +46,9 @@ v1::WatchIdentitiesResponse Difference(const IdentitySet* from, const IdentitySe
   return response;
 }
 
-IdentityWatch* IdentityWatch::Start(IdentityCache& cache, const std::atomic<bool>& is_stopping) {
-  const std::shared_ptr<IdentityWatch> watch(new IdentityWatch(cache, is_stopping));
+IdentityWatch* IdentityWatch::Start(IdentityCache& cache, const OwnDeviceId& own_device_id,
+                                    const std::atomic<bool>& is_stopping) {
+  const std::shared_ptr<IdentityWatch> watch(new IdentityWatch(cache, own_device_id, is_stopping));
   watch->self_ = watch;
   watch->subscription_ = cache.Subscribe([weak = std::weak_ptr<IdentityWatch>(watch)] {
     if (const auto alive = weak.lock()) alive->Advance();
@@ -77,6 +78,7 @@ void IdentityWatch::Advance() {
       sent_ = view.set;
       if (std::exchange(has_sent_, true) && difference.changed().empty() && difference.removed().empty()) return;
       response_ = std::move(difference);
+      response_.set_gateway_device_id(own_device_id_());
       is_writing_ = true;
     }
   }

@@ -3,7 +3,9 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -11,6 +13,9 @@
 #include "services/auth/identity_cache.h"
 
 namespace holdfast::auth {
+
+// The gateway's own device; "" while it is not known.
+using OwnDeviceId = std::function<std::string()>;
 
 void ToProto(const Identity& identity, v1::Identity* out);
 
@@ -23,19 +28,21 @@ v1::WatchIdentitiesResponse Difference(const IdentitySet* from, const IdentitySe
 class IdentityWatch final : public grpc::ServerWriteReactor<v1::WatchIdentitiesResponse>,
                             public std::enable_shared_from_this<IdentityWatch> {
  public:
-  // Both outlive it. Ends with UNAVAILABLE when `is_stopping` is true at a notification of the cache, or if nothing is
+  // All outlive it. Ends with UNAVAILABLE when `is_stopping` is true at a notification of the cache, or if nothing is
   // loaded yet.
-  static IdentityWatch* Start(IdentityCache& cache, const std::atomic<bool>& is_stopping);
+  static IdentityWatch* Start(IdentityCache& cache, const OwnDeviceId& own_device_id,
+                              const std::atomic<bool>& is_stopping);
 
  private:
-  IdentityWatch(IdentityCache& cache, const std::atomic<bool>& is_stopping)
-      : cache_(cache), is_stopping_(is_stopping) {}
+  IdentityWatch(IdentityCache& cache, const OwnDeviceId& own_device_id, const std::atomic<bool>& is_stopping)
+      : cache_(cache), own_device_id_(own_device_id), is_stopping_(is_stopping) {}
   void Advance();
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
   void OnDone() override;
 
   IdentityCache& cache_;
+  const OwnDeviceId& own_device_id_;
   const std::atomic<bool>& is_stopping_;
   std::shared_ptr<IdentityWatch> self_;
   int subscription_ = 0;

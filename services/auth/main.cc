@@ -10,11 +10,12 @@
 #include "lib/config/config.h"
 #include "lib/rpc/channel.h"
 #include "lib/rpc/server.h"
-#include "lib/seal/key_ring.h"
 #include "lib/service/service_main.h"
+#include "lib/service/supervisor_notice.h"
 #include "services/auth/auth_options.h"
 #include "services/auth/auth_service.h"
 #include "services/auth/identity_sync.h"
+#include "services/auth/key_ring.h"
 #include "services/auth/workload_api.h"
 #include "services/auth/workload_secret.h"
 #include "services/auth/workload_server.h"
@@ -24,8 +25,8 @@ namespace {
 
 // A key that is there must be good; one that is not there yet is made later, when the store has said that it is new
 // too.
-absl::Status CheckSealingKey(const std::string& path) {
-  const absl::Status status = seal::ReadKeyRing(path).status();
+absl::Status CheckSealingKey(const KeyLocation& where) {
+  const absl::Status status = KeyRing(where).Read().status();
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 
@@ -50,7 +51,7 @@ absl::Status CheckAuthority(const CertificateIssuer& issuer, Metrics& metrics) {
 }
 
 // Whose modules ask the workload API; "" while it is not known.
-std::string OwnDeviceId(const AuthOptions& options, const HubIdentity& hub) {
+std::string OwnDevice(const AuthOptions& options, const HubIdentity& hub) {
   if (!options.workload_device_id.empty()) return options.workload_device_id;
   const auto credential = hub.Get();
   return credential == nullptr ? "" : credential->device_id;
@@ -63,7 +64,7 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   ASSIGN_OR_RETURN(const GatewayOptions gateway, ReadGatewayOptions(*file));
   ASSIGN_OR_RETURN(const AuthOptions options, ReadAuthOptions(*file, gateway));
   RETURN_IF_ERROR(InitLog("auth", flags.log_level.empty() ? gateway.log_level : flags.log_level));
-  RETURN_IF_ERROR(CheckSealingKey(options.sealing_key_file));
+  RETURN_IF_ERROR(CheckSealingKey(options.sealing_keys));
   ASSIGN_OR_RETURN(const std::unique_ptr<Metrics> metrics, Metrics::Create(options.metrics_address));
 
   const Clock& clock = *Clock::System();
@@ -97,7 +98,7 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
       {.identities_file = options.identities_file,
        .hub_connection_string_file = options.hub_connection_string_file,
        .hub_hostname = is_hub_given ? gateway.hub_hostname : "",
-       .sealing_key_file = options.sealing_key_file},
+       .sealing_keys = options.sealing_keys},
       repository, cache, hub, trusted_clock, clock, *metrics,
       {.on_serving = [&health](bool serving) { health->SetServing(serving); },
        .on_fatal =
@@ -111,7 +112,7 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   WantedIdentities wanted(options.on_demand, clock, *metrics);
   FailureLimits limits(options.failures);
   AuthenticationService authentication(authenticator, cache, wanted, limits, trusted_clock, clock, *metrics);
-  IdentitiesService identities(cache, sync, recipient, wanted, readiness);
+  IdentitiesService identities(cache, sync, recipient, wanted, readiness, [&] { return OwnDevice(options, hub); });
   TokensService tokens(cache, hub, trusted_clock);
   CertificatesService certificates(issuer, *metrics);
   KeysService keys(sync);
@@ -119,7 +120,7 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
                    rpc::Server::Create({.run_dir = gateway.run_dir, .service = "auth", .instance = flags.instance},
                                        {&authentication, &identities, &tokens, &certificates, &keys}));
   health = server.get();
-  const WorkloadApi workload([&] { return OwnDeviceId(options, hub); }, cache, issuer, workload_secret, clock);
+  const WorkloadApi workload([&] { return OwnDevice(options, hub); }, cache, issuer, workload_secret, clock);
   ASSIGN_OR_RETURN(
       const std::unique_ptr<WorkloadServer> workload_server,
       WorkloadServer::Create({.run_dir = gateway.run_dir, .modules = options.workload_modules}, workload, *metrics));
@@ -127,7 +128,10 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   spdlog::info("auth is listening socket={} identities_file={} hub_connection_string_file={}", server->socket_path(),
                options.identities_file.empty() ? "none" : options.identities_file,
                options.hub_connection_string_file.empty() ? "none" : options.hub_connection_string_file);
+  SupervisorNotice notice(server->socket_path());
+  notice.Ready();
   stop_signal.Wait();
+  notice.Stopping();
   spdlog::info("auth is stopping");
   workload_server->Stop();
   identities.Stop();

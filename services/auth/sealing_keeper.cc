@@ -6,14 +6,21 @@
 
 #include "lib/base/log.h"
 #include "lib/base/status.h"
-#include "lib/seal/key_ring.h"
-#include "services/auth/key_ring.h"
 
 namespace holdfast::auth {
 
 absl::StatusOr<std::vector<std::string>> SealingKeeper::ReadOrMake() {
-  auto keys = seal::ReadKeyRing(file_);
+  auto keys = ring_.Read();
   if (sealing_ || !absl::IsNotFound(keys.status())) return keys;
+  keys = ring_.TakeOver();
+  if (absl::IsAlreadyExists(keys.status())) return ring_.Read();  // another instance's
+  if (keys.ok()) {
+    spdlog::warn(
+        "the TPM has sealed the key that lay in a file; that file still opens the store: run `holdfast keys rotate`, "
+        "then delete it tpm_blob_file={} file={}",
+        ring_.file(), ring_.location().file);
+  }
+  if (!absl::IsNotFound(keys.status())) return keys;
   const auto has_records = repository_.HasSealedRecords();
   if (!has_records.ok()) return absl::UnavailableError(Text(has_records.status()));
   if (*has_records) {
@@ -21,11 +28,15 @@ absl::StatusOr<std::vector<std::string>> SealingKeeper::ReadOrMake() {
         fmt::format("the sealing key {} is missing, and the store holds identities sealed with it; restore the key. A "
                     "new one would "
                     "make them unreadable, so none was made",
-                    file_));
+                    ring_.file()));
   }
-  keys = seal::MakeKeyRing(file_);
-  if (absl::IsAlreadyExists(keys.status())) return seal::ReadKeyRing(file_);  // another instance's
-  if (keys.ok()) spdlog::info("made the sealing key; keep a copy of it file={}", file_);
+  keys = ring_.Make();
+  if (absl::IsAlreadyExists(keys.status())) return ring_.Read();
+  if (keys.ok() && ring_.has_tpm()) {
+    spdlog::info("made the sealing key, and the TPM has sealed it; no other TPM opens it file={}", ring_.file());
+  } else if (keys.ok()) {
+    spdlog::info("made the sealing key; keep a copy of it file={}", ring_.file());
+  }
   return keys;
 }
 
@@ -69,11 +80,11 @@ absl::StatusOr<bool> SealingKeeper::Advance() {
     clean_since_ = clock_.SinceBoot();
     return false;
   }
-  const absl::Status dropped = DropOldKeys(file_, keys_);
+  const absl::Status dropped = ring_.DropOld(keys_);
   clean_since_ = clock_.SinceBoot();  // not asked again at once, if the file can't be changed
   const std::string text = dropped.ok() ? "" : Text(dropped);
   if (dropped.ok()) {
-    spdlog::info("the old sealing key is dropped; no record needs it file={}", file_);
+    spdlog::info("the old sealing key is dropped; no record needs it file={}", ring_.file());
     RETURN_IF_ERROR(Use({keys_.front()}));
   } else if (std::exchange(last_complaint_, text) != text) {
     spdlog::warn("no record needs the old sealing key, but it can't be dropped error={}", text);
@@ -82,14 +93,14 @@ absl::StatusOr<bool> SealingKeeper::Advance() {
 }
 
 absl::Status SealingKeeper::Rotate() {
-  ASSIGN_OR_RETURN(std::vector<std::string> keys, AddKey(file_));
+  ASSIGN_OR_RETURN(std::vector<std::string> keys, ring_.Add());
   RETURN_IF_ERROR(Use(std::move(keys)));
-  spdlog::info("rotating the sealing key new={}; keep a copy of the file={}", sealing_->KeyId(), file_);
+  spdlog::info("rotating the sealing key new={}; keep a copy of the file={}", sealing_->KeyId(), ring_.file());
   return Advance().status();
 }
 
 absl::StatusOr<SealingKeysStatus> SealingKeeper::Status() {
-  SealingKeysStatus status{.key_ids = sealing_->KeyIds()};
+  SealingKeysStatus status{.key_ids = sealing_->KeyIds(), .has_tpm = ring_.has_tpm(), .file = ring_.file()};
   ASSIGN_OR_RETURN(const IdentityRepository::ResealCounts counts, repository_.CountSealed(*sealing_));
   status.current = counts.current;
   status.older = counts.older;

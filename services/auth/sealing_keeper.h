@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "lib/base/clock.h"
 #include "services/auth/identity_repository.h"
+#include "services/auth/key_ring.h"
 #include "services/auth/sealing.h"
 
 namespace holdfast::auth {
@@ -19,6 +20,8 @@ struct SealingKeysStatus {
   uint64_t current = 0;              // records sealed with the first key
   uint64_t older = 0;                // with another one of ours
   uint64_t unreadable = 0;           // damaged, or with a key that we do not have
+  bool has_tpm = false;              // a TPM has sealed the keys
+  std::string file;                  // in which they lie, or what the TPM made of them
 };
 
 // Keeps the sealing keys: makes the first one, reads the file again when it changes, and takes a rotation to its end.
@@ -31,8 +34,8 @@ class SealingKeeper {
   static constexpr absl::Duration kDropAfter = absl::Minutes(2);
 
   // The references must outlive it.
-  SealingKeeper(std::string file, IdentityRepository& repository, const Clock& clock)
-      : file_(std::move(file)), repository_(repository), clock_(clock) {}
+  SealingKeeper(KeyLocation where, IdentityRepository& repository, const Clock& clock)
+      : ring_(std::move(where)), repository_(repository), clock_(clock) {}
 
   // Makes Get() usable, or reads the file again if it has changed. An error before the first success means that the key
   // is unusable, or missing while the store holds what it sealed; it can't heal unless it is transient (the store is
@@ -46,7 +49,7 @@ class SealingKeeper {
   absl::StatusOr<bool> Advance();
 
   // Begins a rotation: a new key is in the file and seals from now on, and all records are sealed with it when this
-  // returns. Errors as AddKey's and the store's; after an error of the store Advance() goes on.
+  // returns. Errors as KeyRing::Add's and the store's; after an error of the store Advance() goes on.
   absl::Status Rotate();
 
   absl::StatusOr<SealingKeysStatus> Status();
@@ -55,7 +58,7 @@ class SealingKeeper {
   absl::StatusOr<std::vector<std::string>> ReadOrMake();
   absl::Status Use(std::vector<std::string> keys);
 
-  const std::string file_;
+  KeyRing ring_;
   IdentityRepository& repository_;
   const Clock& clock_;
   std::optional<Sealing> sealing_;

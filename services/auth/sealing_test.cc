@@ -2,8 +2,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <filesystem>
 #include <set>
+
+#include "lib/pki/file.h"
+#include "lib/testing/temp_dir.h"
+#include "services/auth/key_ring.h"
 
 namespace holdfast::auth {
 namespace {
@@ -69,6 +75,30 @@ TEST(SealingTest, WhileKeysAreRotatedOldRecordsOpenAndNewOnesHaveTheNewKey) {
   const auto both = Sealing::Create({kOtherKey, kKey});
   EXPECT_EQ(*both->Open("name", 7, *old->Seal("name", 7, "x")), "x");
   EXPECT_FALSE(old->Open("name", 7, *both->Seal("name", 7, "x")).ok());
+}
+
+TEST(SealingTest, KeyFileIsMadeOnceForTheOwnerOnly) {
+  TempDir dir;
+  const std::string path = dir / "secrets/sealing.key";
+  EXPECT_EQ(KeyRing({.file = path}).Read().status().code(), absl::StatusCode::kNotFound);
+  const auto made = KeyRing({.file = path}).Make();
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_EQ(*KeyRing({.file = path}).Read(), *made);
+  EXPECT_EQ(KeyRing({.file = path}).Make().status().code(), absl::StatusCode::kAlreadyExists);
+  struct stat info {};
+  ASSERT_EQ(::stat(path.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  ASSERT_EQ(::stat((dir / "secrets").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0700u);
+}
+
+TEST(SealingTest, KeyFileOfAnotherSizeOrModeSaysWhatToDo) {
+  TempDir dir;
+  ASSERT_TRUE(pki::WriteNewFile(dir / "short", "short", 0600).ok());
+  EXPECT_THAT(std::string(KeyRing({.file = dir / "short"}).Read().status().message()),
+              HasSubstr("has 5 bytes, not 32"));
+  ASSERT_TRUE(pki::WriteNewFile(dir / "open", kKey, 0666).ok());
+  EXPECT_THAT(std::string(KeyRing({.file = dir / "open"}).Read().status().message()), HasSubstr("chmod 0600"));
 }
 
 }  // namespace

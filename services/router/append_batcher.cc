@@ -92,20 +92,27 @@ char* AppendBatcher::Add(const Endpoint& endpoint, size_t size, uint64_t session
   return space;
 }
 
+AppendBatcher::Block* AppendBatcher::LastClosed(const Lane& lane) const {
+  const auto of_lane = [&](const BlockPtr& b) {
+    return b->request->queue() == lane.endpoint.queue && b->request->priority() == lane.endpoint.priority &&
+           b->request->ttl_seconds() == lane.endpoint.ttl_seconds;
+  };
+  for (const std::deque<BlockPtr>* blocks : {&waiting_, &unanswered_}) {
+    const auto it = std::find_if(blocks->rbegin(), blocks->rend(), of_lane);
+    if (it != blocks->rend()) return it->get();
+  }
+  return nullptr;
+}
+
+void AppendBatcher::DropIdleLanes() {
+  std::erase_if(lanes_, [this](const Lane& lane) { return lane.block->empty() && LastClosed(lane) == nullptr; });
+}
+
 uint32_t AppendBatcher::AddBarrier(uint64_t session, uint64_t ticket) {
   const Receipt receipt{.session = session, .first_ticket = ticket, .count = 1};
   uint32_t count = 0;
   for (Lane& lane : lanes_) {
-    Block* last = lane.block->empty() ? nullptr : lane.block.get();
-    const auto of_lane = [&](const BlockPtr& b) {
-      return b->request->queue() == lane.endpoint.queue && b->request->priority() == lane.endpoint.priority &&
-             b->request->ttl_seconds() == lane.endpoint.ttl_seconds;
-    };
-    for (std::deque<BlockPtr>* blocks : {&waiting_, &unanswered_}) {
-      if (last != nullptr) break;
-      const auto it = std::find_if(blocks->rbegin(), blocks->rend(), of_lane);
-      if (it != blocks->rend()) last = it->get();
-    }
+    Block* const last = lane.block->empty() ? LastClosed(lane) : lane.block.get();
     if (last == nullptr) continue;
     last->receipts.push_back(receipt);
     ++count;

@@ -59,6 +59,9 @@ class AppendBatcher {
   // told: 0 = everything is committed already.
   uint32_t AddBarrier(uint64_t session, uint64_t ticket);
 
+  // Forgets the endpoints for which nothing is on its way: the routes are other ones.
+  void DropIdleLanes();
+
   // Sends what there is, as far as the number of requests allows.
   void Flush();
 
@@ -93,6 +96,8 @@ class AppendBatcher {
   };
 
   uint64_t& LastTold(const std::string& queue);
+  // Of those closed and not answered, the last one of a lane; nullptr: none.
+  Block* LastClosed(const Lane& lane) const;
   Lane* FindLane(const Endpoint& endpoint);
   BlockPtr NewBlock(const Endpoint& endpoint);
   void Close(Lane* lane);

@@ -13,6 +13,7 @@ namespace {
 constexpr std::string_view kTwinResponseFilter = "$iothub/twin/res/#";
 constexpr std::string_view kDesiredFilter = "$iothub/twin/PATCH/properties/desired/#";
 constexpr std::string_view kMethodFilter = "$iothub/methods/POST/#";
+constexpr std::string_view kClientEventsFilter = "$holdfast/clients/#";
 constexpr std::string_view kTwinGet = "$iothub/twin/GET/";
 constexpr std::string_view kTwinPatch = "$iothub/twin/PATCH/properties/reported/";
 constexpr std::string_view kMethodResponse = "$iothub/methods/res/";
@@ -65,7 +66,8 @@ PublishTopic ClientTopics::Classify(std::string_view topic) const {
 bool ClientTopics::MaySubscribe(std::string_view filter) const {
   if (filter.empty()) return false;
   return filter == devicebound_ || filter == inputs_ || filter == module_all_ || filter == kTwinResponseFilter ||
-         filter == kDesiredFilter || filter == kMethodFilter;
+         filter == kDesiredFilter || filter == kMethodFilter ||
+         (!inputs_.empty() && (filter == kLinkTopic || filter == kClientEventsFilter));
 }
 
 Interests ClientTopics::InterestsOf(const Subscriptions& subscriptions) const {
@@ -78,6 +80,8 @@ Interests ClientTopics::InterestsOf(const Subscriptions& subscriptions) const {
     interests.twin_responses |= filter == kTwinResponseFilter;
     interests.desired_properties |= filter == kDesiredFilter;
     interests.methods |= filter == kMethodFilter;
+    interests.link_events |= filter == kLinkTopic;
+    interests.client_events |= filter == kClientEventsFilter;
   }
   return interests;
 }

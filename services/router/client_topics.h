@@ -45,6 +45,9 @@ struct Interests {
   bool twin_responses = false;
   bool desired_properties = false;
   bool methods = false;
+  // Of a module: what happens on this gateway (LifecycleEvents).
+  bool link_events = false;
+  bool client_events = false;
 
   bool operator==(const Interests&) const = default;
 };
@@ -71,5 +74,9 @@ class ClientTopics {
   const std::string inputs_;
   const std::string module_all_;
 };
+
+inline constexpr std::string_view kLinkTopic = "$holdfast/link";
+// And the client id: `device` or `device/module`.
+inline constexpr std::string_view kClientEventsTopic = "$holdfast/clients/";
 
 }  // namespace holdfast::router

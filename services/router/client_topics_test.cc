@@ -63,6 +63,10 @@ TEST(ClientTopicsTest, DocumentedFiltersOnly) {
     EXPECT_FALSE(kModule.MaySubscribe(filter)) << filter;
   }
   EXPECT_FALSE(kModule.MaySubscribe("devices/dev1/messages/devicebound/#"));
+  for (const char* filter : {"$holdfast/link", "$holdfast/clients/#"}) {
+    EXPECT_TRUE(kModule.MaySubscribe(filter)) << filter;
+    EXPECT_FALSE(kDevice.MaySubscribe(filter)) << filter;
+  }
   EXPECT_FALSE(kModule.MaySubscribe("devices/dev1/modules/mod2/inputs/#"));
 }
 

@@ -15,8 +15,9 @@ enum Tag : char {
   kReceived = 6 << 3,
   kRetain = 7 << 3,
   kPacketId = 8 << 3,
+  kInputName = 9 << 3 | 2,
+  kHops = 10 << 3,
 };
-constexpr char kKindWill = 1;
 
 size_t VarintSize(uint64_t value) {
   size_t size = 1;
@@ -34,6 +35,17 @@ char* PutVarint(uint64_t value, char* out) {
   }
   *out++ = static_cast<char>(value);
   return out;
+}
+
+// Fields of value 0 are left out.
+size_t NumberSize(uint64_t value) {
+  return value == 0 ? 0 : 1 + VarintSize(value);
+}
+
+char* PutNumber(Tag tag, uint64_t value, char* out) {
+  if (value == 0) return out;
+  *out++ = tag;
+  return PutVarint(value, out);
 }
 
 size_t BytesSize(std::string_view bytes) {
@@ -56,31 +68,22 @@ EnvelopeWriter::EnvelopeWriter(const Identity& sender)
 }
 
 size_t EnvelopeWriter::Size(const EnvelopeFields& fields) const {
-  return (fields.is_will ? 2 : 0) + sender_.size() + BytesSize(fields.property_bag) + BytesSize(fields.body) +
-         (fields.received_unix_ms == 0 ? 0 : 1 + VarintSize(static_cast<uint64_t>(fields.received_unix_ms))) +
-         (fields.retain ? 2 : 0) + (fields.packet_id == 0 ? 0 : 1 + VarintSize(fields.packet_id));
+  return NumberSize(static_cast<uint64_t>(fields.kind)) + sender_.size() + BytesSize(fields.property_bag) +
+         BytesSize(fields.body) + NumberSize(static_cast<uint64_t>(fields.received_unix_ms)) +
+         NumberSize(fields.retain) + NumberSize(fields.packet_id) + BytesSize(fields.input_name) +
+         NumberSize(fields.hops);
 }
 
 void EnvelopeWriter::Write(const EnvelopeFields& fields, char* out) const {
-  if (fields.is_will) {
-    *out++ = kKind;
-    *out++ = kKindWill;
-  }
+  out = PutNumber(kKind, static_cast<uint64_t>(fields.kind), out);
   std::memcpy(out, sender_.data(), sender_.size());
   out = PutBytes(kPropertyBag, fields.property_bag, out + sender_.size());
   out = PutBytes(kBody, fields.body, out);
-  if (fields.received_unix_ms != 0) {
-    *out++ = kReceived;
-    out = PutVarint(static_cast<uint64_t>(fields.received_unix_ms), out);
-  }
-  if (fields.retain) {
-    *out++ = kRetain;
-    *out++ = 1;
-  }
-  if (fields.packet_id != 0) {
-    *out++ = kPacketId;
-    PutVarint(fields.packet_id, out);
-  }
+  out = PutNumber(kReceived, static_cast<uint64_t>(fields.received_unix_ms), out);
+  out = PutNumber(kRetain, fields.retain, out);
+  out = PutNumber(kPacketId, fields.packet_id, out);
+  out = PutBytes(kInputName, fields.input_name, out);
+  PutNumber(kHops, fields.hops, out);
 }
 
 }  // namespace holdfast::router

@@ -13,15 +13,20 @@ namespace holdfast::router {
 
 using iothub::Identity;
 
-// What changes from message to message.
+// As in message.proto.
+enum class EnvelopeKind : uint8_t { kTelemetry = 0, kWill = 1, kCloudToDevice = 2, kTwinChange = 3 };
+
+// What changes from message to message, and from copy to copy.
 struct EnvelopeFields {
-  bool is_will = false;
+  EnvelopeKind kind = EnvelopeKind::kTelemetry;
   std::string_view property_bag;
   std::string_view body;
   int64_t received_unix_ms = 0;
   bool retain = false;
   // 0 = none.
   uint16_t packet_id = 0;
+  std::string_view input_name;
+  uint32_t hops = 0;
 };
 
 // Immutable, thread-safe.

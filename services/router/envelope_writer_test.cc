@@ -33,9 +33,12 @@ TEST(EnvelopeWriterTest, TelemetryOfADevice) {
 
 TEST(EnvelopeWriterTest, WillOfAModuleWithEverything) {
   const std::string body(70'000, '\xff');
-  const Envelope e = Parsed(
-      {"dev1", "mod1"},
-      {.is_will = true, .property_bag = "k", .body = body, .received_unix_ms = 1, .retain = true, .packet_id = 65'535});
+  const Envelope e = Parsed({"dev1", "mod1"}, {.kind = EnvelopeKind::kWill,
+                                               .property_bag = "k",
+                                               .body = body,
+                                               .received_unix_ms = 1,
+                                               .retain = true,
+                                               .packet_id = 65'535});
   EXPECT_EQ(e.kind(), Envelope::KIND_WILL);
   EXPECT_EQ(e.module_id(), "mod1");
   EXPECT_EQ(e.body(), body);

@@ -118,6 +118,7 @@ void IdentityWatch::FollowOnce() {
     backoff_.Reset();
     for (const IdentityChanges::Drop& drop : changes_->Take(response, first)) events_.on_drop(drop);
     if (first) events_.on_list();
+    if (!response.gateway_device_id().empty()) events_.on_gateway_device(response.gateway_device_id());
     first = false;
   }
   const grpc::Status status = reader->Finish();

@@ -68,6 +68,8 @@ class IdentityWatch {
     std::function<void(const IdentityChanges::Drop&)> on_drop;
     // The whole list has come: what changed while the watch was down is known only now, to IdentityChanges::Holds.
     std::function<void()> on_list;
+    // Id of the gateway's own device, as often as auth names it.
+    std::function<void(const std::string&)> on_gateway_device;
   };
 
   // `changes` must outlive it; it knows of a change before the event for it. Events come on a thread of its own.

@@ -29,6 +29,8 @@ class RouterTest : public ::testing::Test {
 
   ~RouterTest() override {
     store_.Hold(false);
+    store_.HoldWrites(false);
+    store_.HoldGets(false);
     if (router_ != nullptr) router_->Stop();
     identities_.Stop();
   }

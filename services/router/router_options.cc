@@ -9,6 +9,8 @@ absl::StatusOr<RouterOptions> ReadRouterOptions(const ConfigFile& file) {
   ConfigSection s = file.Section("router");
   s.Read("mqtts_address", &o.mqtts_address);
   s.Read("mqtt_address", &o.mqtt_address);
+  s.Read("https_address", &o.https_address);
+  s.Read("method_rules", &o.method_rules);
   s.Read("plain_mqtt_anywhere", &o.plain_mqtt_anywhere);
   s.Read("certificate_file", &o.certificate_file);
   s.Read("private_key_file", &o.private_key_file);
@@ -24,10 +26,19 @@ absl::StatusOr<RouterOptions> ReadRouterOptions(const ConfigFile& file) {
   s.Read("output_bytes_max", &o.output_bytes_max, 4096, 64 << 20);
   s.Read("pending_bytes_max", &o.pending_bytes_max, 64 << 10, int64_t{1} << 30);
   s.Read("subscriptions_max", &o.subscriptions_max, 1, 1000);
+  s.Read("delivery_window", &o.delivery_window, 1, 1000);
+  s.Read("delivery_prefetch_bytes", &o.delivery_prefetch_bytes, 1024, 64 << 20);
+  s.Read("delivery_bytes_max", &o.delivery_bytes_max, 1 << 20, int64_t{1} << 40);
+  s.Read("client_queue_bytes_max", &o.client_queue_bytes_max, 1 << 20, int64_t{1} << 40);
+  s.Read("hops_max", &o.hops_max, 1, 1000);
+  s.Read("settings_file", &o.settings_file);
+  s.Read("routes_strict_compat", &o.routes_strict_compat);
   s.Read("kept_sessions_max", &o.kept_sessions_max, 0, 1'000'000);
   s.Read("session_expiry", &o.session_expiry, absl::Seconds(1), absl::Hours(24 * 365 * 10));
   s.Read("session_checkpoint_interval", &o.session_checkpoint_interval, absl::Milliseconds(100), absl::Minutes(5));
   s.Read("dedupe_window", &o.dedupe_window, 0, 65'535);
+  s.Read("twin_timeout", &o.twin_timeout, absl::Milliseconds(100), absl::Minutes(2));
+  s.Read("twin_first_wait", &o.twin_first_wait, absl::ZeroDuration(), absl::Minutes(1));
   s.Read("stop_grace", &o.stop_grace, absl::ZeroDuration(), absl::Minutes(5));
   s.Read("metrics_address", &o.metrics_address);
   RETURN_IF_ERROR(s.Finish());

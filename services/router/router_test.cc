@@ -341,7 +341,10 @@ TEST_F(RouterTest, SubscriptionsAreGrantedByTheContractAndKept) {
             mqtt::Error::kOk);
   again.Send(get);
   std::string answer;
-  ASSERT_EQ(mqtt::AppendPublish({.topic = "$iothub/twin/res/503/?$rid=aB-1"}, &answer), mqtt::Error::kOk);
+  ASSERT_EQ(mqtt::AppendPublish({.topic = "$iothub/twin/res/200/?$rid=aB-1",
+                                 .payload = R"({"desired":{"$version":0},"reported":{"$version":0}})"},
+                                &answer),
+            mqtt::Error::kOk);
   EXPECT_THAT((std::vector<std::string>{again.Read(), again.Read()}),
               ::testing::UnorderedElementsAre(answer, Puback(3)));
 }

@@ -1,11 +1,17 @@
-// Where a message goes.
+// Where a message goes: the route table (lib/routes), in the terms of the store.
 #pragma once
 
 #include <cstdint>
-#include <span>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/status/statusor.h"
+#include "lib/record/queue_names.h"
+#include "lib/routes/bag_message.h"
+#include "lib/routes/route_table.h"
 
 namespace holdfast::router {
 
@@ -19,31 +25,48 @@ struct Endpoint {
   bool operator==(const Endpoint&) const = default;
 };
 
-// What a route may look at. Views.
-struct RoutedMessage {
-  std::string_view device_id;
-  std::string_view module_id;
-  std::string_view property_bag;
-  std::string_view body;
+inline constexpr uint32_t kDefaultPriority = routes::kDefaultPriority;
+
+// One copy of a message.
+struct Copy {
+  Endpoint endpoint;
+  // Of a module; empty otherwise.
+  std::string input_name;
+  // Into the inbox of a device.
+  bool to_inbox = false;
+  // For a client of this gateway, which may send it on: hops count.
+  bool to_client() const { return to_inbox || !input_name.empty(); }
 };
 
-inline constexpr std::string_view kUpstreamQueue = "upstream";
-inline constexpr uint32_t kDefaultPriority = 2'000'000'000;
-
-// The routes in force: `FROM /messages/* INTO $upstream`, what a gateway does when nothing else is configured.
-// Immutable, thread-safe.
+// The routes in force. Immutable, thread-safe.
 class Routes {
  public:
-  Routes();
-  // The queues that messages may go to.
-  const std::vector<std::string>& queues() const { return queues_; }
-  // Never empty; valid as long as the object.
-  std::span<const Endpoint> Route(const RoutedMessage& message) const { return default_; }
+  using Copies = absl::InlinedVector<const Copy*, 8>;
+
+  // `gateway_device_id`: whose modules the routes name. FAILED_PRECONDITION if they name some and it is empty.
+  static absl::StatusOr<std::shared_ptr<const Routes>> Create(std::shared_ptr<const routes::RouteTable> table,
+                                                              const std::string& gateway_device_id);
+  // `FROM /messages/* INTO $upstream`, what a gateway does when nothing else is configured.
+  static std::shared_ptr<const Routes> Default();
+
+  // The copies of a message, one an endpoint; valid as long as the object. Empty: *no_match says why. No heap
+  // allocation up to eight, but for what conditions need. Where all messages go the same way, nothing is looked at, and
+  // the table does not count.
+  Copies Route(const routes::BagMessageParts& message, routes::NoMatch* no_match) const;
+
+  // The queues of clients that messages may go to, each once.
+  std::vector<std::string> ClientQueues() const;
 
  private:
-  const Endpoint upstream_;
-  const std::span<const Endpoint> default_;
-  const std::vector<std::string> queues_;
+  explicit Routes(std::shared_ptr<const routes::RouteTable> table) : table_(std::move(table)) {}
+  Copies CopiesOf(const routes::Decision& decision) const;
+  bool AllGoTheSameWay() const;
+
+  const std::shared_ptr<const routes::RouteTable> table_;
+  // By the route that decides.
+  std::vector<Copy> copies_;
+  bool same_for_all_ = false;
+  Copies for_all_;
 };
 
 }  // namespace holdfast::router

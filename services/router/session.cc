@@ -104,6 +104,12 @@ void Session::Send(std::string_view topic, std::string_view payload) {
   Flush();
 }
 
+bool Session::SendIfRoom(std::string_view topic, std::string_view payload) {
+  if (closed_ || output_.size() > static_cast<size_t>(context_.options.output_bytes_max) / 2) return false;
+  Send(topic, payload);
+  return true;
+}
+
 void Session::Flush() {
   if (closed_) return;
   size_t sent = 0;
@@ -119,8 +125,9 @@ void Session::Flush() {
     break;
   }
   output_.erase(0, sent);
+  delivery_bytes_ = std::min(delivery_bytes_, output_.size());
   if (output_.empty()) return;
-  if (output_.size() > static_cast<size_t>(context_.options.output_bytes_max)) {
+  if (output_.size() - delivery_bytes_ > static_cast<size_t>(context_.options.output_bytes_max)) {
     return Close(CloseReason::kSlowReader, "does not read what is sent to it");
   }
   if (writing_) return;

@@ -50,7 +50,8 @@ inline constexpr size_t kReadBufferBytes = 80 * 1024;
 // What all sessions of a thread work with; outlives them.
 struct SessionContext {
   const RouterOptions& options;
-  const Routes& routes;
+  // Those in force; another object when they change.
+  const std::shared_ptr<const Routes>& routes;
   const Clock& clock;
   RouterMetrics& metrics;
   IoThread& thread;
@@ -95,6 +96,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   // The client's subscriptions are on disk.
   void OnSaved();
+  // What it subscribed to of desired properties is in force: the SUBACK may go.
+  void OnDesiredReady();
 
   // Packet identifiers of its messages that are not committed.
   std::vector<uint16_t> OpenIds() const;
@@ -111,9 +114,17 @@ class Session : public std::enable_shared_from_this<Session> {
   // Sends a message of QoS 0. A topic that is no valid one (too long, by what the client put into it) closes the
   // connection.
   void Send(std::string_view topic, std::string_view payload);
+  // The same, but not to a client that does not take what it is sent already: then it is dropped, and the answer is
+  // false.
+  bool SendIfRoom(std::string_view topic, std::string_view payload);
   // Packets to be sent: append with the encoders of lib/mqtt/packet.h, then Flush(), which may close the session.
   std::string* out() { return &output_; }
+  // All that is in out() are messages for the client: a client that takes its time with them is no slow reader, whoever
+  // appends them waits for OnWritten.
+  void CountDeliveries() { delivery_bytes_ = output_.size(); }
   bool closed() const { return closed_; }
+  // A SUBACK or UNSUBACK waits for its change to be on disk.
+  bool saving() const { return saving_ > 0; }
 
   // Keep-alive and the end of auth's grant.
   void CheckTimers();
@@ -153,7 +164,8 @@ class Session : public std::enable_shared_from_this<Session> {
   // Answers when `changed` is on disk.
   void Answer(bool changed, const std::string& packet);
   const PublishTopic& Classify(std::string_view topic);
-  void Store(const EnvelopeFields& fields, uint64_t session, uint64_t ticket, uint32_t* places);
+  // Returns the number of copies, each of which will be committed for (session, ticket).
+  uint32_t Store(EnvelopeFields fields, uint64_t session, uint64_t ticket);
   void EmitPubacks();
   void PublishWill();
 
@@ -186,13 +198,19 @@ class Session : public std::enable_shared_from_this<Session> {
   size_t scanned_ = 0;
   size_t read_ahead_ = 0;
   std::string output_;
-  // SUBACKs and UNSUBACKs that wait for so many saves.
+  // Of output_, at most so much is messages for the client.
+  size_t delivery_bytes_ = 0;
+  // SUBACKs and UNSUBACKs that wait for so many saves, OnDesiredReady among them.
   std::string held_answers_;
+  bool awaiting_desired_ = false;
   uint32_t saving_ = 0;
   AckQueue acks_;
   // The latest topic and what it is: clients repeat theirs.
   std::string last_topic_;
   PublishTopic last_kind_;
+  // What its hf-hops says, and its bag without that, if it has it.
+  uint32_t last_hops_ = 0;
+  std::string last_bag_;
   int64_t batch_unix_ms_ = 0;
 
   absl::Duration last_heard_;  // since boot

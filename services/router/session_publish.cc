@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "lib/base/log.h"
+#include "services/router/delivery_packet.h"
 #include "services/router/session.h"
 
 namespace holdfast::router {
@@ -16,6 +17,10 @@ const PublishTopic& Session::Classify(std::string_view topic) {
   if (topic == last_topic_ && !last_topic_.empty()) return last_kind_;
   last_topic_.assign(topic);
   last_kind_ = topics_.Classify(last_topic_);
+  last_hops_ = 0;
+  if (last_kind_.kind == PublishKind::kTelemetry && TakeHops(last_kind_.bag, &last_hops_, &last_bag_)) {
+    last_kind_.bag = last_bag_;
+  }
   return last_kind_;
 }
 
@@ -65,32 +70,51 @@ void Session::HandleTelemetry(const mqtt::Publish& publish, std::string_view bag
                               .body = publish.payload,
                               .received_unix_ms = batch_unix_ms_,
                               .retain = publish.retain,
-                              .packet_id = clean_session_ ? uint16_t{0} : publish.packet_id};
-  uint32_t places = 0;
+                              .packet_id = clean_session_ ? uint16_t{0} : publish.packet_id,
+                              .hops = last_hops_};
   const uint64_t ticket = acks_.Push(publish.packet_id, 0);
-  Store(fields, id_, ticket, &places);
-  acks_.SetOutstanding(ticket, places);
+  acks_.SetOutstanding(ticket, Store(fields, id_, ticket));
 }
 
-void Session::Store(const EnvelopeFields& fields, uint64_t session, uint64_t ticket, uint32_t* places) {
-  const size_t size = envelope_.Size(fields);
-  for (const Endpoint& endpoint : context_.routes.Route({.device_id = identity_.device_id,
-                                  .module_id = identity_.module_id,
-                                  .property_bag = fields.property_bag,
-                                  .body = fields.body})) {
-    envelope_.Write(fields, context_.batcher.Add(endpoint, size, session, ticket));
-    ++*places;
+uint32_t Session::Store(EnvelopeFields fields, uint64_t session, uint64_t ticket) {
+  routes::NoMatch no_match = routes::NoMatch::kNone;
+  const Routes::Copies copies = context_.routes->Route({.device_id = identity_.device_id,
+                                                        .module_id = identity_.module_id,
+                                                        .property_bag = fields.property_bag,
+                                                        .body = fields.body,
+                                                        .received_unix_ms = fields.received_unix_ms},
+                                                       &no_match);
+  if (copies.empty()) {
+    context_.metrics.Dropped(no_match);
+    return 0;
   }
+  const EnvelopeKind kind = fields.kind;
+  const uint32_t hops = fields.hops;
+  // By the identifier a copy in the queue is taken for all of them after a restart: not where there are others, which
+  // may be missing (P1).
+  if (copies.size() > 1) fields.packet_id = 0;
+  uint32_t places = 0;
+  for (const Copy* copy : copies) {
+    if (copy->to_client() && hops >= static_cast<uint32_t>(context_.options.hops_max)) {
+      context_.metrics.DroppedForHops(client_id_, copy->endpoint.queue, hops);
+      continue;
+    }
+    fields.kind = copy->to_inbox && kind == EnvelopeKind::kTelemetry ? EnvelopeKind::kCloudToDevice : kind;
+    fields.input_name = copy->input_name;
+    fields.hops = copy->to_client() ? hops : 0;
+    envelope_.Write(fields, context_.batcher.Add(copy->endpoint, envelope_.Size(fields), session, ticket));
+    ++places;
+  }
+  return places;
 }
 
 void Session::PublishWill() {
-  uint32_t places = 0;
-  Store({.is_will = true,
+  Store({.kind = EnvelopeKind::kWill,
          .property_bag = will_->property_bag,
          .body = will_->body,
          .received_unix_ms = absl::ToUnixMillis(context_.clock.WallNow()),
          .retain = will_->retain},
-        /*session=*/0, /*ticket=*/0, &places);
+        /*session=*/0, /*ticket=*/0);
   will_.reset();
   context_.flush_soon();
 }

@@ -34,6 +34,10 @@ void Session::HandleSubscribe(const mqtt::Frame& frame) {
   }
   std::string suback;
   mqtt::AppendSuback(subscribe.packet_id, codes, &suback);
+  if (!interests_.desired_properties && !awaiting_desired_ && topics_.InterestsOf(held).desired_properties) {
+    awaiting_desired_ = true;
+    ++saving_;
+  }
   Answer(changed, suback);
   if (changed) UpdateInterests();
 }
@@ -59,6 +63,11 @@ void Session::OnSaved() {
   if (closed_ || --saving_ > 0) return;
   output_ += std::exchange(held_answers_, "");
   Flush();
+  if (!closed_) context_.deliveries.OnInterests(*this);
+}
+
+void Session::OnDesiredReady() {
+  if (std::exchange(awaiting_desired_, false)) OnSaved();
 }
 
 void Session::HandleUnsubscribe(const mqtt::Frame& frame) {

@@ -96,19 +96,37 @@ void TlsPeer::Send(std::string_view bytes) {
 std::string TlsPeer::Read() {
   while (true) {
     const mqtt::ScanResult scan = mqtt::ScanFrame(input_, mqtt::kPacketBytesMax);
-    if (scan.state == mqtt::ScanResult::kPacket) {
-      std::string packet = input_.substr(0, scan.frame.size);
-      input_.erase(0, scan.frame.size);
-      return packet;
-    }
+    if (scan.state == mqtt::ScanResult::kPacket) return ReadBytes(scan.frame.size);
+    if (!More()) return "";
+  }
+}
+
+bool TlsPeer::More() {
+  while (true) {
     char buffer[16 * 1024];
     const int n = SSL_read(ssl_.get(), buffer, sizeof buffer);
     if (n > 0) {
       input_.append(buffer, static_cast<size_t>(n));
-    } else if (SSL_get_error(ssl_.get(), n) != SSL_ERROR_WANT_READ || !Fill()) {
-      return "";
+      return true;
     }
+    if (SSL_get_error(ssl_.get(), n) != SSL_ERROR_WANT_READ || !Fill()) return false;
   }
+}
+
+std::string TlsPeer::ReadUntil(std::string_view end) {
+  while (true) {
+    if (const size_t found = input_.find(end); found != std::string::npos) return ReadBytes(found + end.size());
+    if (!More()) return "";
+  }
+}
+
+std::string TlsPeer::ReadBytes(size_t size) {
+  while (input_.size() < size) {
+    if (!More()) return "";
+  }
+  std::string bytes = input_.substr(0, size);
+  input_.erase(0, size);
+  return bytes;
 }
 
 bool TlsPeer::Closed() {

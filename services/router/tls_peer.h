@@ -38,6 +38,9 @@ class TlsPeer {
   void Send(std::string_view bytes);
   // The next whole MQTT packet; "" if the connection ended or nothing came.
   std::string Read();
+  // What comes up to and including `end`, and the `size` bytes that come next; "" if they don't.
+  std::string ReadUntil(std::string_view end);
+  std::string ReadBytes(size_t size);
   bool Closed();
 
   const std::string& error() const { return error_; }
@@ -49,6 +52,8 @@ class TlsPeer {
 
  private:
   void Flush();
+  // Takes more of what was sent into input_. False: it ended, or nothing came.
+  bool More();
   // Takes more bytes from the socket. False: it ended, or nothing came.
   bool Fill();
 

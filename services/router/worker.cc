@@ -29,13 +29,17 @@ Worker::Worker(const Parts& parts)
       metrics_(parts.metrics),
       identities_(parts.identities),
       keeper_(parts.keeper),
+      presence_(parts.presence),
+      events_(parts.events),
+      name_(parts.name),
+      routes_(parts.routes),
       read_buffer_(kReadBufferBytes),
       batcher_(&thread_, &parts.store, parts.metrics.registry(),
                {.on_committed = [this](const auto& receipts) { OnCommitted(receipts); },
                 .on_refused = [this](const auto& receipts, const auto& status) { OnRefused(receipts, status); }}),
       deliveries_(&parts.options, &thread_, &parts.store, &parts.metrics),
       context_{.options = parts.options,
-               .routes = parts.routes,
+               .routes = routes_,
                .clock = parts.clock,
                .metrics = parts.metrics,
                .thread = thread_,
@@ -119,6 +123,7 @@ Worker::ClientEntry* Worker::PrepareClient(AcceptedConnection* connection, bool*
     entry->client.subscriptions.clear();
     entry->client.window = DedupeWindow(0);
     if (std::exchange(entry->saved_edge_ms, 0) != 0) keeper_.Remove(client_id);
+    deliveries_.Forget(client_id);
   } else if (!entry->known) {
     Save(entry);
   }
@@ -148,12 +153,33 @@ void Worker::OnInterests(Session& session) {
   deliveries_.OnInterests(session);
   context_.methods.OnInterests(session);
   context_.twins.OnInterests(session);
+  events_.OnInterests(session, presence_.link());
+  if (session.closed()) return;
+  Presence::Client client;
+  client.set_connection(ConnectionName(session));
+  client.mutable_connected_at()->set_seconds(absl::ToUnixSeconds(session.connected_at()));
+  const Interests& interests = session.interests();
+  const bool is_module = !session.identity().module_id.empty();
+  client.set_cloud_to_device(interests.messages && !is_module);
+  client.set_inputs(interests.messages && is_module);
+  client.set_methods(interests.methods);
+  client.set_desired_properties(interests.desired_properties);
+  client.set_twin_responses(interests.twin_responses);
+  client.set_client_type(session.client_type());
+  client.set_model_id(session.model_id());
+  presence_.Set(session.client_id(), std::move(client));
+}
+
+std::string Worker::ConnectionName(const Session& session) const {
+  return fmt::format("{}-{}", name_, session.id());
 }
 
 void Worker::OnClosing(Session& session) {
   deliveries_.OnClosed(session);
   context_.methods.OnClosed(session);
   context_.twins.OnClosed(session);
+  events_.OnClosed(session);
+  presence_.Remove(session.client_id(), ConnectionName(session));
 }
 
 void Worker::OnClosed(uint64_t id) {
@@ -192,6 +218,7 @@ void Worker::Forget(ClientEntry* entry) {
   const std::string client_id = entry->client_id;
   if (entry->left_at != 0) kept_order_.erase(entry->left_at);
   if (entry->saved_edge_ms != 0) keeper_.Remove(client_id);
+  deliveries_.Forget(client_id);
   // Messages of it may be on their way to the store: it comes back to this thread until they are committed, so that
   // newer ones can't overtake them.
   WhenCommitted([home = std::shared_ptr<HomeThreads::Home>(std::move(entry->client.home))] {});
@@ -352,6 +379,20 @@ void Worker::Sweep() {
   thread_.PostAfter(kSweepInterval, [this] { Sweep(); });
 }
 
+void Worker::TakenOver(const std::string& client_id, const std::string& connection) {
+  WithSession(client_id, [this, connection](Session* session) {
+    if (session == nullptr || ConnectionName(*session) != connection) return;
+    session->Close(CloseReason::kTakenOver, "the same client connected to another router");
+  });
+}
+
+void Worker::SetRoutes(std::shared_ptr<const Routes> routes) {
+  thread_.Post([this, routes = std::move(routes)] {
+    routes_ = routes;
+    batcher_.DropIdleLanes();
+  });
+}
+
 void Worker::WithSession(const std::string& client_id, std::function<void(Session*)> use) {
   thread_.Post([this, client_id, use = std::move(use)] {
     const auto it = clients_.find(client_id);
@@ -360,8 +401,8 @@ void Worker::WithSession(const std::string& client_id, std::function<void(Sessio
   });
 }
 
-void Worker::Drop(const IdentityChanges::Drop& drop) {
-  thread_.Post([this, drop] {
+void Worker::Drop(const IdentityChanges::Drop& drop, std::shared_ptr<void> done) {
+  thread_.Post([this, drop, done = std::move(done)] {
     const auto is_meant = [&](const Identity& identity) {
       return identity == drop.identity || (drop.with_modules && identity.device_id == drop.identity.device_id);
     };

@@ -12,6 +12,8 @@
 #include "lib/base/string_map.h"
 #include "services/router/identity_watch.h"
 #include "services/router/io_thread.h"
+#include "services/router/lifecycle_events.h"
+#include "services/router/presence.h"
 #include "services/router/session.h"
 #include "services/router/session_keeper.h"
 
@@ -24,7 +26,7 @@ class Worker {
   // All must outlive it.
   struct Parts {
     const RouterOptions& options;
-    const Routes& routes;
+    std::shared_ptr<const Routes> routes;
     const Clock& clock;
     RouterMetrics& metrics;
     const IdentityChanges& identities;
@@ -32,6 +34,10 @@ class Worker {
     rpc::Channels& store;
     MethodCalls& methods;
     TwinRequests& twins;
+    Presence& presence;
+    LifecycleEvents& events;
+    // Different for each worker, over restarts too.
+    std::string name;
     // How many of them there are.
     size_t workers;
   };
@@ -47,11 +53,16 @@ class Worker {
   void Restore(std::shared_ptr<KeptSession> kept, std::unique_ptr<HomeThreads::Home> home);
   void TakeSnapshot(std::function<void(SessionKeeper::Snapshot)> done);
 
+  // Ends that connection (ClientPresence.connection), if it is still there.
+  void TakenOver(const std::string& client_id, const std::string& connection);
+  // For messages that come from now on.
+  void SetRoutes(std::shared_ptr<const Routes> routes);
+
   // As the type WithSession says.
   void WithSession(const std::string& client_id, std::function<void(Session*)> use);
 
-  // Ends the sessions of an identity whose grant does not hold any more.
-  void Drop(const IdentityChanges::Drop& drop);
+  // Ends the sessions of an identity whose grant does not hold any more; then lets go of `done`.
+  void Drop(const IdentityChanges::Drop& drop, std::shared_ptr<void> done);
   // Looks at every session's grant.
   void CheckGrants();
 
@@ -92,6 +103,7 @@ class Worker {
   void OnRefused(const std::vector<AppendBatcher::Receipt>& receipts, const absl::Status& status);
   // What a session waits for is, or has become, another one; it ends.
   void OnInterests(Session& session);
+  std::string ConnectionName(const Session& session) const;
   void OnClosing(Session& session);
   void OnClosed(uint64_t id);
   void Forget(ClientEntry* entry);
@@ -116,7 +128,11 @@ class Worker {
   RouterMetrics& metrics_;
   const IdentityChanges& identities_;
   SessionKeeper& keeper_;
+  Presence& presence_;
+  LifecycleEvents& events_;
+  const std::string name_;
   IoThread thread_;
+  std::shared_ptr<const Routes> routes_;
   std::vector<char> read_buffer_;
   AppendBatcher batcher_;
   Deliveries deliveries_;

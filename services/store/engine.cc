@@ -181,6 +181,7 @@ void Engine::OpenPull(std::string queue, std::string consumer, Done<PullStart> d
     ASSIGN_OR_RETURN(const Queue::Consumer* const registered, found->Register(tx, consumer));
     start->feed = found->shared_feed();
     start->checkpoints = registered->checkpoints;
+    start->incarnation = found->info().incarnation;
     return absl::OkStatus();
   };
   operation.done = [start, done = std::move(done)](absl::Status status) mutable {

@@ -121,6 +121,7 @@ class Engine {
   struct PullStart {
     std::shared_ptr<Feed> feed;
     std::vector<Checkpoint> checkpoints;
+    std::string incarnation;
   };
   // Makes queue and consumer if needed.
   void OpenPull(std::string queue, std::string consumer, Done<PullStart> done);

@@ -1,5 +1,7 @@
 #include "services/store/engine_metrics.h"
 
+#include "lib/record/queue_names.h"
+
 namespace holdfast::store {
 namespace {
 
@@ -28,6 +30,8 @@ EngineMetrics::EngineMetrics(Metrics* metrics)
 
 EngineMetrics::QueueGauges* EngineMetrics::Queue(const std::string& name) {
   if (const auto it = queues_.find(name); it != queues_.end()) return &it->second;
+  // No label with a client's id, and no series for each client.
+  if (name.starts_with(kInboxQueues) || name.starts_with(kInputQueues)) return nullptr;
   if (queues_.size() >= kQueuesMax) return nullptr;
   QueueGauges& gauges = queues_[name];
   gauges.records = &metrics_->Gauge("holdfast_store_queue_records", "Records held", {{"queue", name}});

@@ -26,7 +26,7 @@ struct EngineMetrics {
   prometheus::Histogram& group_records;
   prometheus::Histogram& group_bytes;
 
-  // The first kQueuesMax queues get gauges of their own.
+  // The first kQueuesMax queues get gauges of their own, but for those of single clients.
   struct QueueGauges {
     prometheus::Gauge* records = nullptr;
     prometheus::Gauge* bytes = nullptr;

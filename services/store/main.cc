@@ -9,6 +9,7 @@
 #include "lib/config/config.h"
 #include "lib/rpc/server.h"
 #include "lib/service/service_main.h"
+#include "lib/service/supervisor_notice.h"
 #include "services/store/engine.h"
 #include "services/store/read_loop.h"
 #include "services/store/store_options.h"
@@ -30,13 +31,16 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
                    rpc::Server::Create({.run_dir = gateway.run_dir, .service = "store", .instance = flags.instance},
                                        {&queues, &key_value, &status}));
   server->SetServing(true);
+  SupervisorNotice notice(server->socket_path());
   engine->OnWritable([&server](bool writable) {
     server->SetServing(std::string(v1::Queues::service_full_name()), writable);
     server->SetServing(std::string(v1::KeyValue::service_full_name()), writable);
   });
   spdlog::info("store is ready socket={}", server->socket_path());
 
+  notice.Ready();
   const int signal = stop_signal.Wait();
+  notice.Stopping();
   spdlog::info("store stops signal={}", signal);
   server->SetServing(false);
   engine->OnWritable(nullptr);

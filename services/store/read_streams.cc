@@ -1,5 +1,7 @@
 #include "services/store/read_streams.h"
 
+#include <utility>
+
 #include "lib/base/log.h"
 #include "lib/base/status.h"
 #include "lib/rpc/status.h"
@@ -38,6 +40,7 @@ void PullStream::Open(absl::StatusOr<Engine::PullStart> start) {
   }
   spdlog::info("pull begins queue={} consumer={}", Printable(queue_), Printable(consumer_));
   feed_ = std::move(start->feed);
+  incarnation_ = std::move(start->incarnation);
   cursor_.emplace(engine_->database(), engine_->encryption(), engine_->tail(), engine_->clock(), feed_,
                   start->checkpoints);
   feed_->Attach(consumer_, pump_);
@@ -57,6 +60,7 @@ Pump::Outcome PullStream::Step() {
   response_.set_skip(step.skip);
   SetTimestamp(block.header.wall_ms, response_.mutable_appended_at());
   response_.set_edge_milliseconds(block.header.edge_ms);
+  response_.set_incarnation(std::exchange(incarnation_, std::string()));
   StartWrite(&response_);
   return Pump::Outcome::kSent;
 }

@@ -33,6 +33,7 @@ class PullStream final : public grpc::ServerWriteReactor<v1::PullResponse> {
   const std::shared_ptr<Pump> pump_;
   std::shared_ptr<Feed> feed_;        // set before the pump starts, then only used on the read loop
   std::optional<PullCursor> cursor_;  // likewise
+  std::string incarnation_;           // until the first response has told it
   v1::PullResponse response_;
 };
 

@@ -11,7 +11,8 @@
 namespace holdfast::store {
 namespace {
 
-constexpr size_t kQueueNameBytesMax = 200;
+// Room for "inputs/" and two identities of 128 bytes.
+constexpr size_t kQueueNameBytesMax = 300;
 constexpr size_t kConsumerNameBytesMax = 100;
 constexpr int kWritePartsMax = 1000;
 constexpr int64_t kLeaseMsMin = 1000;

@@ -49,9 +49,11 @@ TEST_F(StoreServiceTest, PullFollowsTheTailAndResumesBehindTheCheckpoint) {
     EXPECT_EQ(block.record_count(), 3u);
     EXPECT_EQ(block.skip(), 0u);
     EXPECT_EQ(block.records(), MakeBlock({"a", "b", "c"}));
+    EXPECT_EQ(block.incarnation().size(), 16u);
     AppendOne(Request(2, "q", {"d"}));
     ASSERT_TRUE(pull->Read(&block));
     EXPECT_EQ(block.first_sequence(), 4u);
+    EXPECT_EQ(block.incarnation(), "") << "told once a stream";
     EXPECT_TRUE(CommitTo("q", "c", 2).ok());
     context.TryCancel();
     EXPECT_EQ(pull->Finish().error_code(), grpc::StatusCode::CANCELLED);
@@ -224,6 +226,9 @@ TEST_F(StoreServiceTest, ErrorsHaveTheirCodes) {
   v1::PullResponse block;
   EXPECT_FALSE(pull->Read(&block));
   EXPECT_EQ(pull->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  // "inputs/" and two identities of 128 bytes fit.
+  EXPECT_EQ(AppendOne(Request(1, std::string(300, 'q'), {"x"})).code(), 0);
+  EXPECT_EQ(AppendOne(Request(2, std::string(301, 'q'), {"x"})).code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 // P12: a list of any length comes in pages.

@@ -12,12 +12,13 @@
 #include "holdfast/store/v1/store.grpc.pb.h"
 #include "lib/record/block.h"
 #include "lib/rpc/server.h"
+#include "services/uplink/fake_key_value.h"
 
 namespace holdfast::uplink {
 
 class FakeStore final {
  public:
-  explicit FakeStore(std::string run_dir) : run_dir_(std::move(run_dir)), queues_(this), key_value_(this) { Up(); }
+  explicit FakeStore(std::string run_dir) : run_dir_(std::move(run_dir)), queues_(this) { Up(); }
   ~FakeStore() { Down(); }
 
   // As kill -9 and a new start: streams break, what is stored stays.
@@ -26,6 +27,7 @@ class FakeStore final {
       absl::MutexLock lock(&mutex_);
       down_ = true;
     }
+    key_value_.SetDown(true);
     server_->Stop(absl::ZeroDuration());
     server_.reset();
   }
@@ -34,6 +36,7 @@ class FakeStore final {
       absl::MutexLock lock(&mutex_);
       down_ = false;
     }
+    key_value_.SetDown(false);
     auto server = rpc::Server::Create({.run_dir = run_dir_, .service = "store"}, {&queues_, &key_value_});
     if (!server.ok()) std::abort();
     server_ = *std::move(server);
@@ -76,22 +79,17 @@ class FakeStore final {
     return mutex_.AwaitWithTimeout(absl::Condition(&reached), timeout);
   }
   std::vector<std::string> dead_letters() const {
-    absl::MutexLock lock(&mutex_);
-    return dead_;
+    std::vector<std::string> records;
+    for (const auto& appended : key_value_.appended("upstream/dead")) records.push_back(appended.record);
+    return records;
   }
   int commits() const {
     absl::MutexLock lock(&mutex_);
     return commits_;
   }
-  std::string value(const std::string& key) const {
-    absl::MutexLock lock(&mutex_);
-    const auto it = values_.find(key);
-    return it == values_.end() ? "" : it->second;
-  }
-  void SetValue(const std::string& key, const std::string& value) {
-    absl::MutexLock lock(&mutex_);
-    values_[key] = value;
-  }
+  std::string value(const std::string& key) const { return key_value_.value(key).value_or(""); }
+  void SetValue(const std::string& key, const std::string& value) { key_value_.Set(key, value); }
+  FakeKeyValue& key_value() { return key_value_; }
 
   static constexpr char kIncarnation[] = "0123456789abcdef";
 
@@ -157,39 +155,9 @@ class FakeStore final {
     FakeStore* const s_;
   };
 
-  class KeyValueService final : public store::v1::KeyValue::Service {
-   public:
-    explicit KeyValueService(FakeStore* s) : s_(s) {}
-    grpc::Status Get(grpc::ServerContext*, const store::v1::GetRequest* request,
-                     store::v1::GetResponse* response) override {
-      absl::MutexLock lock(&s_->mutex_);
-      const auto it = s_->values_.find(request->key());
-      if (it == s_->values_.end()) return {grpc::StatusCode::NOT_FOUND, "no such key"};
-      response->mutable_entry()->set_value(it->second);
-      return grpc::Status::OK;
-    }
-    grpc::Status Put(grpc::ServerContext*, const store::v1::PutRequest* request, store::v1::PutResponse*) override {
-      absl::MutexLock lock(&s_->mutex_);
-      s_->values_[request->key()] = request->value();
-      return grpc::Status::OK;
-    }
-    grpc::Status Write(grpc::ServerContext*, const store::v1::WriteRequest* request,
-                       store::v1::WriteResponse*) override {
-      absl::MutexLock lock(&s_->mutex_);
-      for (const auto& append : request->appends()) {
-        BlockReader reader(append.records());
-        while (const auto record = reader.Next()) s_->dead_.emplace_back(*record);
-      }
-      return grpc::Status::OK;
-    }
-
-   private:
-    FakeStore* const s_;
-  };
-
   const std::string run_dir_;
   QueuesService queues_;
-  KeyValueService key_value_;
+  FakeKeyValue key_value_;
   std::unique_ptr<rpc::Server> server_;
 
   mutable absl::Mutex mutex_;
@@ -200,8 +168,6 @@ class FakeStore final {
   int commits_ = 0;
   std::vector<store::v1::PullResponse> blocks_;
   std::map<uint32_t, uint64_t> committed_;
-  std::map<std::string, std::string> values_;
-  std::vector<std::string> dead_;
 };
 
 }  // namespace holdfast::uplink

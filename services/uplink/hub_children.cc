@@ -19,6 +19,8 @@ constexpr size_t kChildOutBytesMax = 64 << 10;
 constexpr absl::Duration kGoneInterval = absl::Minutes(5);
 // From this refusal of the same message on, it travels alone, so that it is known which one the hub means.
 constexpr int kAloneAfterRefusals = 2;
+// A connection that should end waits so long for what is under way on it.
+constexpr absl::Duration kDrainMax = absl::Seconds(10);
 
 iothub::Identity ToIdentity(const std::string& name) {
   const size_t slash = name.find('/');
@@ -46,7 +48,7 @@ void HubUpstream::Fill(LaneId lane) {
   c.connection->Flush();
 }
 
-void HubUpstream::OnOpen(LaneId lane) {
+void HubUpstream::OnOpen(LaneId lane, bool session_present) {
   counters_->identity_connects.Increment();
   absl::Duration from = absl::InfiniteDuration();
   absl::Duration by = absl::InfiniteDuration();
@@ -54,9 +56,12 @@ void HubUpstream::OnOpen(LaneId lane) {
     from = token_->renew_from();
     by = token_->renew_by();
   }
-  child(lane).refused = false;
+  Child& c = child(lane);
+  c.refused = false;
   plan_.OnOpen(lane, Now(), from, by);
   Fill(lane);
+  exchange_.Open(host_->window().name(lane), c.connection->client(), session_present,
+                 [this, lane] { return SubscribeId(lane, &child(lane).subscribes); });
 }
 
 void HubUpstream::OnPubacks(LaneId lane, std::span<const uint16_t> packet_ids) {
@@ -75,18 +80,16 @@ void HubUpstream::Progress(LaneId lane, size_t messages) {
   c.pace.OnDone(window.lane_done(lane), Now());
   if (window.empty(lane)) plan_.SetWork(lane, false, Now());
   Fill(lane);
-  if (c.draining && window.in_flight(lane) == 0) c.connection->Close();
+  CloseIfDrained(lane);
   host_->Delivered(messages);
 }
 
 void HubUpstream::OpenChild(LaneId lane) {
+  const std::string& name = host_->window().name(lane);
+  const auto parents = parents_.find(ToIdentity(name).device_id);
   const Login login = ChildLogin(
-      gateway_, host_->window().name(lane),
-      [&]() -> std::string_view {
-        const auto it = parents_.find(ToIdentity(host_->window().name(lane)).device_id);
-        return it == parents_.end() ? std::string_view() : it->second;
-      }(),
-      options_.version);
+      gateway_, name, parents == parents_.end() ? "" : parents->second,
+      {.version = options_.version, .client_type = exchange_.client_type(name), .model_id = exchange_.model_id(name)});
   HubConnection::Options options{.client = options_.client,
                                  .ack_timeout = options_.connectivity.ack_timeout,
                                  .ping_timeout = options_.connectivity.ping_timeout,
@@ -107,12 +110,21 @@ void HubUpstream::OpenChild(LaneId lane) {
 void HubUpstream::Drain(LaneId lane) {
   Child& c = child(lane);
   c.draining = true;
-  if (host_->window().in_flight(lane) == 0) c.connection->Close();
+  c.drained_at = Now();
+  CloseIfDrained(lane);
+}
+
+// What is under way for the client (a method's answer, a message that is being stored) is waited for, but not long.
+void HubUpstream::CloseIfDrained(LaneId lane) {
+  const Child& c = child(lane);
+  if (!c.draining || !c.connection || host_->window().in_flight(lane) > 0) return;
+  if (exchange_.idle(host_->window().name(lane)) || Now() - c.drained_at >= kDrainMax) c.connection->Close();
 }
 
 // Whatever was in flight waits again.
 void HubUpstream::CloseChild(LaneId lane, bool failed) {
   Child& c = child(lane);
+  exchange_.Close(host_->window().name(lane));
   c.connection.reset();
   c.draining = false;
   c.pace.OnClosed();
@@ -191,6 +203,9 @@ void HubUpstream::OnVerdict(const std::string& identity, Verdict verdict) {
     c.trouble =
         verdict == Verdict::kGone ? "the hub does not know it as this gateway's child" : "it is disabled at the hub";
     if (c.connection) CloseChild(lane, false);
+    SyncWanted(lane, true);
+    exchange_.SetGone(identity);
+    if (host_->window().empty(lane)) return;
     spdlog::error("the messages of an identity are set aside identity={} queue=upstream/dead reason=\"{}\"", identity,
                   c.trouble);
     SetAside(lane, kNoLimit, c.trouble);
@@ -202,7 +217,7 @@ void HubUpstream::ForgetIfIdle(LaneId lane) {
   if (is_own(lane) || !host_->window().empty(lane) || !plan_.closed(lane)) return;
   Child& c = *children_[lane];
   // What is known of an identity that is gone must not be asked for again with each message.
-  if (c.connection || c.gone_until > Now()) return;
+  if (c.connection || c.wanted || c.gone_until > Now()) return;
   children_[lane].reset();
   plan_.Forget(lane);
   host_->window().Forget(lane);
@@ -219,6 +234,9 @@ void HubUpstream::WatchConnections(absl::Duration now) {
       CloseChild(lane, true);
       SetTrouble(lane, "the hub acknowledges nothing");
     }
+    if (c.wanted) SyncWanted(lane, false);
+    WatchExchange(lane);
+    CloseIfDrained(lane);
     ForgetIfIdle(lane);
   }
 }

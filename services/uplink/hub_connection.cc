@@ -31,9 +31,9 @@ bool HubConnection::Watch(bool owed, bool progress, absl::Duration now) {
   return now - owed_since_ < options_.stall_timeout;
 }
 
-void HubConnection::OnConnected(bool, const std::string&) {
+void HubConnection::OnConnected(bool session_present, const std::string&) {
   open_ = true;
-  owner_->OnOpen(lane_);
+  owner_->OnOpen(lane_, session_present);
 }
 
 void HubConnection::OnPubacks(std::span<const uint16_t> packet_ids) {

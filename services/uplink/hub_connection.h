@@ -23,8 +23,10 @@ class HubConnection final : private mqtt::Client::Handler {
   class Owner {
    public:
     virtual ~Owner() = default;
-    virtual void OnOpen(LaneId lane) = 0;
+    virtual void OnOpen(LaneId lane, bool session_present) = 0;
     virtual void OnPubacks(LaneId lane, std::span<const uint16_t> packet_ids) = 0;
+    virtual void OnPublish(LaneId lane, const mqtt::Publish& publish) = 0;
+    virtual void OnSuback(LaneId lane, const mqtt::Suback& suback) = 0;
     virtual void OnWritten(LaneId lane) = 0;
     // `was_open`: the login had been accepted. The connection may be deleted in it.
     virtual void OnClosed(LaneId lane, const mqtt::Closed& closed, bool was_open) = 0;
@@ -33,6 +35,7 @@ class HubConnection final : private mqtt::Client::Handler {
   HubConnection(boost::asio::io_context& io, Options options, LaneId lane, Owner* owner);
 
   bool open() const { return open_; }
+  mqtt::Client* client() { return &client_; }
   std::string* out() { return client_.out(); }
   void Flush() { client_.Flush(); }
   void Close() { client_.Close(); }
@@ -44,6 +47,8 @@ class HubConnection final : private mqtt::Client::Handler {
  private:
   void OnConnected(bool session_present, const std::string& address) override;
   void OnPubacks(std::span<const uint16_t> packet_ids) override;
+  void OnPublish(const mqtt::Publish& publish) override { owner_->OnPublish(lane_, publish); }
+  void OnSuback(const mqtt::Suback& suback) override { owner_->OnSuback(lane_, suback); }
   void OnPingresp() override { pong_ = true; }
   void OnWritten() override;
   void OnClosed(const mqtt::Closed& closed) override;

@@ -40,10 +40,13 @@ Login GatewayLogin(const GatewayIdentity& gateway, std::string_view version) {
 }
 
 Login ChildLogin(const GatewayIdentity& gateway, std::string_view identity, std::string_view parents,
-                 std::string_view version) {
-  return {std::string(identity),
-          fmt::format("{}/{}/?api-version={}&DeviceClientType={}&auth-chain={}", gateway.hub_hostname, identity,
-                      kApiVersion, ClientType(version), EncodeChain(AuthChain(gateway, identity, parents)))};
+                 const ClientKind& kind) {
+  std::string user_name =
+      fmt::format("{}/{}/?api-version={}&DeviceClientType={}", gateway.hub_hostname, identity, kApiVersion,
+                  kind.client_type.empty() ? ClientType(kind.version) : Encode(kind.client_type));
+  if (!kind.model_id.empty()) user_name += "&model-id=" + Encode(kind.model_id);
+  user_name += "&auth-chain=" + EncodeChain(AuthChain(gateway, identity, parents));
+  return {std::string(identity), std::move(user_name)};
 }
 
 std::string AuthChain(const GatewayIdentity& gateway, std::string_view identity, std::string_view parents) {

@@ -26,12 +26,21 @@ struct Login {
   std::string user_name;
 };
 
+// What the hub is told of the software behind a connection.
+struct ClientKind {
+  // The gateway's.
+  std::string_view version;
+  // As the client itself said; empty: it did not, or is not there.
+  std::string client_type;
+  std::string model_id;
+};
+
 Login GatewayLogin(const GatewayIdentity& gateway, std::string_view version);
 
 // `identity`: "device" or "device/module". `parents`: the gateways between the device and this one, nearest to the
 // device first, ';' between them; empty for a child of this gateway.
 Login ChildLogin(const GatewayIdentity& gateway, std::string_view identity, std::string_view parents,
-                 std::string_view version);
+                 const ClientKind& kind);
 
 // "device/module;device;parents;edge1", not encoded.
 std::string AuthChain(const GatewayIdentity& gateway, std::string_view identity, std::string_view parents);

@@ -16,13 +16,25 @@ TEST(HubLoginTest, GatewaySpeaksForItself) {
 }
 
 TEST(HubLoginTest, ChildIsSpokenFor) {
-  const Login device = ChildLogin(kGateway, "press-1", "", "1.2");
+  const Login device = ChildLogin(kGateway, "press-1", "", {.version = "1.2"});
   EXPECT_EQ(device.client_id, "press-1");
   EXPECT_EQ(device.user_name,
             "hub.example/press-1/?api-version=2021-04-12&DeviceClientType=holdfast%2F1.2&auth-chain=press-1;edge1");
-  const Login module = ChildLogin(kGateway, "press-1/temp", "", "1.2");
+  const Login module = ChildLogin(kGateway, "press-1/temp", "", {.version = "1.2"});
   EXPECT_EQ(module.client_id, "press-1/temp");
   EXPECT_TRUE(module.user_name.ends_with("&auth-chain=press-1/temp;press-1;edge1")) << module.user_name;
+}
+
+// What the client said of itself, the hub is told.
+TEST(HubLoginTest, ClientTypeAndModelAreTheClientsOwn) {
+  const Login login = ChildLogin(
+      kGateway, "press-1", "",
+      {.version = "1.2", .client_type = "azure-iot-device/1.17 (node v20)", .model_id = "dtmi:com:example:Press;1"});
+  const auto parsed = iothub::ParseUserName(login.user_name);
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->client_type, "azure-iot-device/1.17 (node v20)");
+  EXPECT_EQ(parsed->model_id, "dtmi:com:example:Press;1");
+  EXPECT_EQ(parsed->auth_chain, "press-1;edge1");
 }
 
 TEST(HubLoginTest, ChainNamesTheGatewaysBetweenOnce) {
@@ -35,7 +47,7 @@ TEST(HubLoginTest, ChainNamesTheGatewaysBetweenOnce) {
 // Whatever an id is made of, the other end reads the same.
 TEST(HubLoginTest, OddIdsArriveAsTheyAre) {
   const std::string odd = "a.b+c%_#*?!(),:=@$'-";
-  const auto parsed = iothub::ParseUserName(ChildLogin(kGateway, odd, "", "1").user_name);
+  const auto parsed = iothub::ParseUserName(ChildLogin(kGateway, odd, "", {.version = "1"}).user_name);
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_EQ(parsed->identity.device_id, odd);
   EXPECT_EQ(parsed->auth_chain, odd + ";edge1");

@@ -6,14 +6,11 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <nlohmann/json.hpp>
 #include <random>
 #include <utility>
 
 #include "lib/base/log.h"
 #include "lib/mqtt/packet.h"
-#include "lib/mqtt/packet_id.h"
-#include "services/uplink/hub_methods.h"
 #include "services/uplink/hub_upstream_counters.h"
 
 namespace holdfast::uplink {
@@ -24,8 +21,6 @@ namespace asio = boost::asio;
 // Messages of the gateway's own in flight.
 constexpr uint32_t kOwnInFlightMax = 256;
 constexpr size_t kTroublesShown = 20;
-// Far from the identifiers that the window may have in flight.
-constexpr uint64_t kSubscribeDistance = 40'000;
 
 std::function<double()> SystemRandom() {
   std::random_device device;
@@ -41,8 +36,8 @@ struct HubUpstream::Timer {
   absl::Duration at = absl::InfiniteDuration();
 };
 
-HubUpstream::HubUpstream(Options options, rpc::Channels* auth, Metrics* metrics, const Clock& clock, UpstreamHost* host,
-                         asio::io_context& io, Link* link)
+HubUpstream::HubUpstream(Options options, const Services& services, Metrics* metrics, const Clock& clock,
+                         UpstreamHost* host, asio::io_context& io, Link* link)
     : options_(std::move(options)),
       clock_(clock),
       host_(host),
@@ -52,7 +47,9 @@ HubUpstream::HubUpstream(Options options, rpc::Channels* auth, Metrics* metrics,
       counters_(std::make_unique<Counters>(metrics)),
       gateway_{options_.hub_hostname, options_.device_id},
       plan_(options_.plan, SystemRandom()),
-      sync_(auth, options_.sync,
+      exchange_(options_.exchange, services.store, services.router, metrics, clock, io,
+                static_cast<HubExchange::Owner*>(this)),
+      sync_(services.auth, options_.sync,
             {.on_snapshot =
                  [this](const absl::Status& status, StringMap<std::string> parents) {
                    Post([this, status, parents = std::move(parents)]() mutable {
@@ -61,13 +58,14 @@ HubUpstream::HubUpstream(Options options, rpc::Channels* auth, Metrics* metrics,
                  },
              .on_verdict = [this](const std::string& identity,
                                   Verdict verdict) { Post([=, this] { OnVerdict(identity, verdict); }); }}),
-      tokens_(auth, options_.token_lifetime, clock,
+      tokens_(services.auth, options_.token_lifetime, clock,
               {.on_token = [this](Token token) { Post([this, token = std::move(token)] { OnToken(token); }); },
                .on_problem = [this](absl::Status status) { Post([=, this] { OnTokenProblem(status); }); }}) {}
 
 HubUpstream::~HubUpstream() {
   tokens_.Stop();
   sync_.Stop();
+  exchange_.Stop();
 }
 
 void HubUpstream::Post(std::function<void()> work) {
@@ -76,8 +74,10 @@ void HubUpstream::Post(std::function<void()> work) {
 
 void HubUpstream::Start() {
   sync_.Start();
+  exchange_.Start();
   if (!options_.device_id.empty()) {  // X.509: nothing to sign
     const Login login = GatewayLogin(gateway_, options_.version);
+    exchange_.SetOwn(gateway_.name());
     sync_.SetGateway(gateway_.device_id, "");
     link_->SetLogin(login.client_id, login.user_name, "");
     return;
@@ -102,6 +102,7 @@ void HubUpstream::OnToken(Token token) {
   gateway_ = {token.hub_hostname.empty() ? options_.hub_hostname : token.hub_hostname, token.device_id};
   token_ = std::move(token);
   waits_for_.clear();
+  exchange_.SetOwn(gateway_.name());
   const Login login = GatewayLogin(gateway_, options_.version);
   sync_.SetGateway(gateway_.device_id, token_->password);
   link_->SetLogin(login.client_id, login.user_name, token_->password);
@@ -125,9 +126,7 @@ bool HubUpstream::OnLinkUp(mqtt::Client* client) {
     auto tls = mqtt::LoadTlsContext(options_.client.tls_files);
     if (tls.ok()) tls_ = *std::move(tls);
   }
-  const uint64_t number = own_lane_ ? host_->window().lane_sent(*own_lane_) : 0;
-  mqtt::AppendSubscribe(mqtt::PacketIdOf(number + kSubscribeDistance), {{kMethodsFilter, 1}}, client->out());
-  client->Flush();
+  OpenOwnExchange();
   const bool renewed = std::exchange(renewing_, false);
   sync_.SetOnline(true, !renewed);
   moved_at_ = Now();
@@ -140,6 +139,7 @@ bool HubUpstream::OnLinkUp(mqtt::Client* client) {
 }
 
 void HubUpstream::OnLinkDown() {
+  exchange_.Close(gateway_.name());
   client_ = nullptr;
   if (own_lane_) host_->window().Rewind(*own_lane_);
 }
@@ -155,6 +155,7 @@ void HubUpstream::OnLinkState(LinkState state) {
   if (state != LinkState::kOffline) return;
   renewing_ = false;
   sync_.SetOnline(false, false);
+  exchange_.Tick(false);
   for (LaneId lane = 0; lane < children_.size(); ++lane) {
     if (children_[lane] && children_[lane]->connection) CloseChild(lane, false);
   }
@@ -235,6 +236,7 @@ void HubUpstream::Tick() {
   if (holder && holder != holder_ && !is_own(*holder)) plan_.Prefer(*holder);
   holder_ = holder;
   WatchConnections(now);
+  exchange_.Tick(client_ != nullptr && !stopping_);
   const LanePlan::Actions actions = plan_.Tick(now, client_ != nullptr && !stopping_);
   for (const LaneId lane : actions.drain) Drain(lane);
   for (const LaneId lane : actions.open) OpenChild(lane);
@@ -287,62 +289,24 @@ UpstreamReport HubUpstream::Report() const {
     if (!children_[lane]) continue;
     const Child& c = *children_[lane];
     report.connections += c.connection && c.connection->open();
-    if (c.trouble.empty()) continue;
+    const bool connection = !c.trouble.empty();
+    if (!connection && c.exchange_trouble.empty()) continue;
     ++report.troubles_total;
     const bool holds = holder == lane;
     if (report.troubles.size() >= kTroublesShown && !holds) continue;
-    report.troubles.push_back({window.name(lane), c.trouble, c.trouble_since, window.unacknowledged(lane), holds});
+    report.troubles.push_back({window.name(lane), connection ? c.trouble : c.exchange_trouble,
+                               connection ? c.trouble_since : c.exchange_trouble_since, window.unacknowledged(lane),
+                               holds});
   }
   std::ranges::stable_partition(report.troubles, &IdentityTrouble::holds_line);
   if (report.troubles.size() > kTroublesShown) report.troubles.resize(kTroublesShown);
   report.sync = sync_.status();
+  const HubExchange::Report exchange = exchange_.report();
+  report.held = static_cast<uint32_t>(exchange.held);
+  report.twins_pending = static_cast<uint32_t>(exchange.twins_pending);
   counters_->connections.Set(report.connections);
   counters_->troubles.Set(report.troubles_total);
   return report;
-}
-
-void HubUpstream::OnPublish(const mqtt::Publish& publish) {
-  const auto call = ParseMethodTopic(publish.topic);
-  if (!call.ok()) return;
-  const uint64_t connection = link_number_;
-  if (call->name != kRefreshMethod) {
-    Answer(call->rid, connection, 404, fmt::format(R"({{"error":"the gateway knows {} only"}})", kRefreshMethod));
-    return;
-  }
-  const auto devices = ParseRefreshPayload(publish.payload);
-  if (!devices.ok()) {
-    Answer(call->rid, connection, 400, nlohmann::json{{"error", std::string(devices.status().message())}}.dump());
-    return;
-  }
-  spdlog::info("the hub asks for a sync of the scope devices={}",
-               devices->empty() ? "all" : std::to_string(devices->size()));
-  if (!devices->empty()) {
-    std::vector<iothub::Identity> identities;
-    for (const std::string& id : *devices) identities.push_back({id, ""});
-    sync_.Refresh(identities);
-    Answer(call->rid, connection, 200, "{}");
-    return;
-  }
-  sync_.Request([this, rid = call->rid, connection](const absl::StatusOr<ScopeSync::Counts>& counts) {
-    nlohmann::json body;
-    if (counts.ok()) {
-      body = {{"added", counts->added},
-              {"changed", counts->changed},
-              {"removed", counts->removed},
-              {"unchanged", counts->unchanged}};
-    } else {
-      body = {{"error", std::string(counts.status().message())}};
-    }
-    Post([=, this, status = counts.ok() ? 200 : 500, text = body.dump()] { Answer(rid, connection, status, text); });
-  });
-}
-
-// On the connection that the call came on: on another one nobody waits for it.
-void HubUpstream::Answer(const std::string& rid, uint64_t connection, int status, const std::string& body) {
-  if (!client_ || connection != link_number_) return;
-  const std::string topic = MethodResponseTopic(rid, status);
-  mqtt::AppendPublish({.topic = topic, .payload = body}, client_->out());
-  client_->Flush();
 }
 
 }  // namespace holdfast::uplink

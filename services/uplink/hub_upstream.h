@@ -12,6 +12,7 @@
 #include "lib/base/string_map.h"
 #include "lib/rpc/channel.h"
 #include "services/uplink/hub_connection.h"
+#include "services/uplink/hub_exchange.h"
 #include "services/uplink/hub_login.h"
 #include "services/uplink/lane_plan.h"
 #include "services/uplink/link.h"
@@ -23,10 +24,10 @@
 namespace holdfast::uplink {
 
 // Kind `iothub`: a hub that speaks the IoT Hub contract, or a parent gateway. The link is the connection of the
-// gateway's own identity, <device>/$edgeHub; every other identity with messages has a connection of its own while the
-// link is up, on which the gateway speaks for it (docs/decisions/0007-one-queue-many-connections.md). Brings the hub's
-// device scope to auth.
-class HubUpstream final : public Upstream, private HubConnection::Owner {
+// gateway's own identity, <device>/$edgeHub; every other identity with messages, or for which one is held
+// (hub_exchange.h), has a connection of its own while the link is up, on which the gateway speaks for it
+// (docs/decisions/0007-one-queue-many-connections.md). Brings the hub's device scope to auth.
+class HubUpstream final : public Upstream, private HubConnection::Owner, private HubExchange::Owner {
  public:
   struct Options {
     // The hub's, with TLS and time-outs; who logs in is set for each connection.
@@ -43,10 +44,16 @@ class HubUpstream final : public Upstream, private HubConnection::Owner {
     // A connection that the hub closes so often in a row on the same message: it is that message's fault.
     int message_refusals_max = 10;
     ScopeSync::Options sync;
+    HubExchange::Options exchange;
+  };
+  struct Services {
+    rpc::Channels* auth = nullptr;
+    rpc::Channels* store = nullptr;
+    rpc::Channels* router = nullptr;
   };
 
   // All must outlive it.
-  HubUpstream(Options options, rpc::Channels* auth, Metrics* metrics, const Clock& clock, UpstreamHost* host,
+  HubUpstream(Options options, const Services& services, Metrics* metrics, const Clock& clock, UpstreamHost* host,
               boost::asio::io_context& io, Link* link);
   ~HubUpstream() override;
 
@@ -57,6 +64,7 @@ class HubUpstream final : public Upstream, private HubConnection::Owner {
   void OnLinkState(LinkState state) override;
   size_t OnPubacks(std::span<const uint16_t> packet_ids) override;
   void OnPublish(const mqtt::Publish& publish) override;
+  void OnSuback(const mqtt::Suback& suback) override;
   void Pump() override;
   bool Owed() const override;
   bool idle() const override;
@@ -75,8 +83,15 @@ class HubUpstream final : public Upstream, private HubConnection::Owner {
     explicit Child(const Pace::Options& pace) : pace(pace) {}
     std::unique_ptr<HubConnection> connection;
     Pace pace;
-    // Nothing more is sent; it closes when nothing is in flight.
+    // Nothing more is sent; it closes when nothing is in flight, and nothing under way, for which there is a limit.
     bool draining = false;
+    absl::Duration drained_at;
+    // A connection is wanted though there are no messages.
+    bool wanted = false;
+    uint32_t subscribes = 0;
+    // Its messages may get on, but not what goes on beside them; empty: all does.
+    std::string exchange_trouble;
+    absl::Time exchange_trouble_since;
     bool progress = false;  // since the last tick
     // Why it does not get on; empty: it does.
     std::string trouble;
@@ -91,10 +106,17 @@ class HubUpstream final : public Upstream, private HubConnection::Owner {
   };
 
   // HubConnection::Owner
-  void OnOpen(LaneId lane) override;
+  void OnOpen(LaneId lane, bool session_present) override;
   void OnPubacks(LaneId lane, std::span<const uint16_t> packet_ids) override;
+  void OnPublish(LaneId lane, const mqtt::Publish& publish) override;
+  void OnSuback(LaneId lane, const mqtt::Suback& suback) override;
   void OnWritten(LaneId lane) override { Fill(lane); }
   void OnClosed(LaneId lane, const mqtt::Closed& closed, bool was_open) override;
+
+  // HubExchange::Owner
+  void OnWanted(const std::string& client, bool wanted, bool at_once) override;
+  void OnExchangeProgress(const std::string& client) override;
+  void OnRenewWanted(const std::string& client) override;
 
   void OnToken(Token token);
   void OnTokenProblem(const absl::Status& status);
@@ -109,6 +131,13 @@ class HubUpstream final : public Upstream, private HubConnection::Owner {
   void Progress(LaneId lane, size_t messages);
   void OpenChild(LaneId lane);
   void Drain(LaneId lane);
+  void CloseIfDrained(LaneId lane);
+  void WatchExchange(LaneId lane);
+  void SyncWanted(LaneId lane, bool at_once);
+  void OpenOwnExchange();
+  // For a SUBSCRIBE of the lane: far from what its window may have in flight.
+  uint16_t SubscribeId(std::optional<LaneId> lane, uint32_t* subscribes) const;
+  void OnMethod(const mqtt::Publish& publish);
   void CloseChild(LaneId lane, bool failed);
   void CountRefusal(LaneId lane);
   void SetTrouble(LaneId lane, std::string reason);
@@ -136,6 +165,7 @@ class HubUpstream final : public Upstream, private HubConnection::Owner {
 
   mqtt::Client* client_ = nullptr;  // the link's
   uint64_t link_number_ = 0;
+  uint32_t own_subscribes_ = 0;
   std::optional<LaneId> own_lane_;
   absl::Duration own_token_from_ = absl::InfiniteDuration();
   absl::Duration own_token_by_ = absl::InfiniteDuration();
@@ -155,6 +185,7 @@ class HubUpstream final : public Upstream, private HubConnection::Owner {
   absl::Duration moved_at_;
   bool stalled_ = false;
 
+  HubExchange exchange_;
   ScopeSync sync_;
   TokenSource tokens_;
 };

@@ -1,6 +1,7 @@
 #include "services/uplink/lane_plan.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace holdfast::uplink {
 namespace {
@@ -26,10 +27,25 @@ void LanePlan::SetWork(LaneId id, bool work, absl::Duration now) {
   if (lane.work == work) return;
   lane.work = work;
   lane.used_at = now;
-  if (work && lane.state == State::kClosed) Wait(id, now);
+  if (!work) return;
+  if (lane.queued == Queued::kHeld) Dequeue(id);
+  if (lane.state == State::kClosed) Wait(id, now);
 }
 
-// In the queue, now or when the back-off ends.
+void LanePlan::SetHeld(LaneId id, bool held, bool at_once, absl::Duration now) {
+  if (!held && id >= lanes_.size()) return;
+  Lane& lane = at(id);
+  if (lane.held == held) return;
+  lane.held = held;
+  lane.used_at = !held && at_once ? -absl::InfiniteDuration() : now;
+  if (held && lane.state == State::kClosed) Wait(id, now);
+}
+
+void LanePlan::Renew(LaneId id, absl::Duration now) {
+  if (id < lanes_.size()) lanes_[id].renew_by = now;
+}
+
+// In a queue, now or when the back-off ends.
 void LanePlan::Wait(LaneId id, absl::Duration now) {
   Lane& lane = at(id);
   if (lane.retry_at > now) {
@@ -40,12 +56,20 @@ void LanePlan::Wait(LaneId id, absl::Duration now) {
 }
 
 void LanePlan::Enqueue(LaneId id) {
-  if (std::exchange(at(id).queued, true)) return;
-  queue_.push_back(id);
+  Lane& lane = at(id);
+  if (lane.queued != Queued::kNo) return;
+  lane.queued = lane.work ? Queued::kForWork : Queued::kHeld;
+  (lane.work ? queue_ : held_queue_).push_back(id);
+}
+
+void LanePlan::Dequeue(LaneId id) {
+  const Queued queued = std::exchange(lanes_[id].queued, Queued::kNo);
+  if (queued == Queued::kForWork) std::erase(queue_, id);
+  if (queued == Queued::kHeld) std::erase(held_queue_, id);
 }
 
 void LanePlan::Prefer(LaneId id) {
-  if (id >= lanes_.size() || !lanes_[id].queued || queue_.front() == id) return;
+  if (id >= lanes_.size() || lanes_[id].queued != Queued::kForWork || queue_.front() == id) return;
   std::erase(queue_, id);
   queue_.push_front(id);
 }
@@ -76,7 +100,7 @@ void LanePlan::OnClosed(LaneId id, bool failed, absl::Duration now) {
     const int doublings = std::min(lane.failures++, kDoublingsMax);
     lane.retry_at = now + random_() * std::min(options_.backoff_max, options_.backoff_min * (int64_t{1} << doublings));
   }
-  if (lane.work) Wait(id, now);
+  if (lane.work || lane.held) Wait(id, now);
 }
 
 void LanePlan::OnBusy() {
@@ -94,25 +118,44 @@ void LanePlan::EndConnections(absl::Duration now, Actions* actions) {
   std::vector<LaneId> ends;
   for (const LaneId id : open_) {
     const Lane& lane = lanes_[id];
-    const bool idle = !lane.work && now - lane.used_at >= options_.idle_timeout;
+    const bool idle = !lane.work && !lane.held && now - lane.used_at >= options_.idle_timeout;
     const bool old = now >= lane.renew_by || (!lane.work && now >= lane.renew_from);
     if (idle || old) ends.push_back(id);
   }
   for (const LaneId id : ends) Drain(id, actions);
 }
 
-// One connection ends for each that waits for room: the one that was idle longest, else a busy one that had its turn.
+int LanePlan::Rank(const Lane& lane) const {
+  if (lane.work) return 2;
+  return lane.held ? 1 : 0;
+}
+
+// One connection ends for each that waits for room; see the class comment.
 void LanePlan::MakeRoom(absl::Duration now, Actions* actions) {
-  size_t wanted = queue_.size();
+  const size_t wanted = queue_.size() + held_queue_.size();
   while (wanted > draining_ && !open_.empty()) {
+    const bool for_work = queue_.size() > draining_;
     LaneId best = *open_.begin();
     for (const LaneId id : open_) {
       const Lane& a = lanes_[id];
       const Lane& b = lanes_[best];
-      if (a.work != b.work ? !a.work : (a.work ? a.open_at < b.open_at : a.used_at < b.used_at)) best = id;
+      if (Rank(a) != Rank(b) ? Rank(a) < Rank(b) : (Rank(a) > 0 ? a.open_at < b.open_at : a.used_at < b.used_at)) {
+        best = id;
+      }
     }
-    if (lanes_[best].work && now - lanes_[best].open_at < options_.turn) return;
+    const Lane& lane = lanes_[best];
+    if (lane.work && (!for_work || now - lane.open_at < options_.turn)) return;
+    if (!lane.work && lane.held && !for_work && now - lane.open_at < options_.held_turn) return;
     Drain(best, actions);
+  }
+}
+
+void LanePlan::DropUnwanted(std::deque<LaneId>* queue) {
+  while (!queue->empty()) {
+    Lane& lane = lanes_[queue->front()];
+    if (lane.work || lane.held) return;
+    lane.queued = Queued::kNo;
+    queue->pop_front();
   }
 }
 
@@ -121,22 +164,21 @@ LanePlan::Actions LanePlan::Tick(absl::Duration now, bool online) {
   while (!waiting_.empty() && waiting_.begin()->first <= now) {
     const LaneId id = waiting_.begin()->second;
     waiting_.erase(waiting_.begin());
-    if (lanes_[id].work && lanes_[id].state == State::kClosed) Enqueue(id);
+    if ((lanes_[id].work || lanes_[id].held) && lanes_[id].state == State::kClosed) Enqueue(id);
   }
   EndConnections(now, &actions);
-  while (online && !queue_.empty() && now >= next_open_) {
-    const LaneId id = queue_.front();
-    if (!lanes_[id].work) {  // it was set aside meanwhile
-      lanes_[id].queued = false;
-      queue_.pop_front();
-      continue;
-    }
+  while (online && now >= next_open_) {
+    DropUnwanted(&queue_);
+    DropUnwanted(&held_queue_);
+    std::deque<LaneId>& queue = queue_.empty() ? held_queue_ : queue_;
+    if (queue.empty()) break;
     if (connections_ >= options_.connections_max) {
       MakeRoom(now, &actions);
       break;
     }
-    queue_.pop_front();
-    lanes_[id].queued = false;
+    const LaneId id = queue.front();
+    queue.pop_front();
+    lanes_[id].queued = Queued::kNo;
     lanes_[id].state = State::kOpening;
     ++connections_;
     actions.open.push_back(id);
@@ -148,13 +190,14 @@ LanePlan::Actions LanePlan::Tick(absl::Duration now, bool online) {
 absl::Duration LanePlan::next_tick(absl::Duration now) const {
   absl::Duration at = now + kTickInterval;
   if (!waiting_.empty()) at = std::min(at, waiting_.begin()->first);
-  if (!queue_.empty() && connections_ < options_.connections_max) at = std::min(at, std::max(now, next_open_));
+  const bool queued = !queue_.empty() || !held_queue_.empty();
+  if (queued && connections_ < options_.connections_max) at = std::min(at, std::max(now, next_open_));
   return at;
 }
 
 void LanePlan::Forget(LaneId id) {
   if (id >= lanes_.size()) return;
-  if (lanes_[id].queued) std::erase(queue_, id);
+  Dequeue(id);
   waiting_.erase({lanes_[id].retry_at, id});
   lanes_[id] = Lane{};
 }

@@ -155,5 +155,90 @@ TEST_F(LanePlanTest, LaneWithoutWorkIsNotOpened) {
   EXPECT_THAT(Tick().open, ElementsAre(0));
 }
 
+// A client that is here waits for what only the hub has: its connection stays, with or without messages.
+TEST_F(LanePlanTest, HeldConnectionDoesNotEndWhenIdle) {
+  plan_->SetHeld(3, true, false, now_);
+  EXPECT_THAT(Tick().open, ElementsAre(3));
+  Open(3);
+  now_ += absl::Hours(10);
+  EXPECT_THAT(Tick().drain, IsEmpty());
+  plan_->SetHeld(3, false, false, now_);
+  EXPECT_THAT(Tick().drain, IsEmpty());
+  now_ += absl::Seconds(60);
+  EXPECT_THAT(Tick().drain, ElementsAre(3));
+}
+
+TEST_F(LanePlanTest, HeldForOnceItEndsAtOnce) {
+  plan_->SetHeld(3, true, false, now_);
+  Tick();
+  Open(3);
+  plan_->SetHeld(3, false, true, now_);
+  EXPECT_THAT(Tick().drain, ElementsAre(3));
+}
+
+TEST_F(LanePlanTest, HeldConnectionComesBackAfterABreakAndWithANewToken) {
+  plan_->SetHeld(3, true, false, now_);
+  Tick();
+  Open(3, now_ + absl::Minutes(1), now_ + absl::Minutes(2));
+  now_ += absl::Minutes(1);
+  EXPECT_THAT(Tick().drain, ElementsAre(3)) << "an idle moment";
+  plan_->OnClosed(3, false, now_);
+  EXPECT_THAT(Tick().open, ElementsAre(3));
+  Open(3);
+  plan_->Renew(3, now_);
+  EXPECT_THAT(Tick().drain, ElementsAre(3));
+  plan_->OnClosed(3, true, now_);
+  EXPECT_THAT(Tick().open, IsEmpty()) << "a back-off";
+  now_ += absl::Seconds(1);
+  EXPECT_THAT(Tick().open, ElementsAre(3));
+}
+
+// P12: without room messages go first.
+TEST_F(LanePlanTest, MessagesTakeThePlaceOfAHeldConnection) {
+  for (const LaneId lane : {0, 1}) {
+    plan_->SetHeld(lane, true, false, now_);
+    Tick();
+    Open(lane);
+    now_ += absl::Milliseconds(1);
+  }
+  Work(2);
+  EXPECT_THAT(Tick().drain, ElementsAre(0));
+  plan_->OnClosed(0, false, now_);
+  EXPECT_THAT(Tick().open, ElementsAre(2)) << "before the held one that waits again";
+  Open(2);
+  now_ += absl::Seconds(50);
+  EXPECT_THAT(Tick().drain, IsEmpty()) << "held ones don't push out work, nor each other so soon";
+  Work(2, false);
+  EXPECT_THAT(Tick().drain, ElementsAre(2));
+  plan_->OnClosed(2, false, now_);
+  EXPECT_THAT(Tick().open, ElementsAre(0));
+}
+
+// P12: more clients than connections: each has its turn.
+TEST_F(LanePlanTest, HeldOnesTakeTurns) {
+  for (const LaneId lane : {0, 1, 2}) plan_->SetHeld(lane, true, false, now_);
+  EXPECT_THAT(Tick().open, ElementsAre(0, 1));
+  Open(0);
+  now_ += absl::Milliseconds(1);
+  Open(1);
+  now_ += absl::Seconds(59);
+  EXPECT_THAT(Tick().drain, IsEmpty());
+  now_ += absl::Seconds(1);
+  EXPECT_THAT(Tick().drain, ElementsAre(0));
+  plan_->OnClosed(0, false, now_);
+  EXPECT_THAT(Tick().open, ElementsAre(2));
+}
+
+TEST_F(LanePlanTest, HeldLaneThatGetsMessagesGoesToTheFront) {
+  for (const LaneId lane : {0, 1, 2, 3}) plan_->SetHeld(lane, true, false, now_);
+  Tick();
+  Open(0);
+  Open(1);
+  Work(3);
+  EXPECT_THAT(Tick().drain, ElementsAre(0));
+  plan_->OnClosed(0, false, now_);
+  EXPECT_THAT(Tick().open, ElementsAre(3));
+}
+
 }  // namespace
 }  // namespace holdfast::uplink

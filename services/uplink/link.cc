@@ -349,6 +349,10 @@ void Link::OnPublish(const mqtt::Publish& publish) {
   handler_->OnPublish(publish);
 }
 
+void Link::OnSuback(const mqtt::Suback& suback) {
+  handler_->OnSuback(suback);
+}
+
 void Link::OnPingresp() {
   Tell({.kind = Connectivity::Event::kPong});
 }

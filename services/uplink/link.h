@@ -44,6 +44,7 @@ class Link : private mqtt::Client::Handler {
     // Returns true if that was news: something in flight was acknowledged.
     virtual bool OnPubacks(std::span<const uint16_t> packet_ids) = 0;
     virtual void OnPublish(const mqtt::Publish& publish) = 0;
+    virtual void OnSuback(const mqtt::Suback& suback) {}
     virtual void OnWritten() = 0;
     // Messages are in flight.
     virtual bool Owed() const = 0;
@@ -87,6 +88,7 @@ class Link : private mqtt::Client::Handler {
   void OnPubacks(std::span<const uint16_t> packet_ids) override;
   void OnPingresp() override;
   void OnPublish(const mqtt::Publish& publish) override;
+  void OnSuback(const mqtt::Suback& suback) override;
   void OnWritten() override;
   void OnClosed(const mqtt::Closed& closed) override;
 

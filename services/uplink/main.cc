@@ -9,6 +9,7 @@
 #include "lib/rpc/channel.h"
 #include "lib/rpc/server.h"
 #include "lib/service/service_main.h"
+#include "lib/service/supervisor_notice.h"
 #include "services/uplink/uplink_options.h"
 #include "services/uplink/uplink_service.h"
 
@@ -23,11 +24,14 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
 
   rpc::Channels store(gateway.run_dir, "store");
   rpc::Channels auth(gateway.run_dir, "auth");
+  rpc::Channels router(gateway.run_dir, "router");
   Uplink::MakeUpstream make_upstream;
   if (options.hub) {
     options.hub->version = HOLDFAST_VERSION;
     make_upstream = [&](UpstreamHost* host, boost::asio::io_context& io, Link* link) {
-      return std::make_unique<HubUpstream>(*options.hub, &auth, metrics.get(), *Clock::System(), host, io, link);
+      return std::make_unique<HubUpstream>(*options.hub,
+                                           HubUpstream::Services{.auth = &auth, .store = &store, .router = &router},
+                                           metrics.get(), *Clock::System(), host, io, link);
     };
   }
   Uplink uplink(options.uplink, std::move(topics), &store, metrics.get(), *Clock::System(), make_upstream);
@@ -38,12 +42,15 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   // A hub that is away is no illness; one that takes messages and acknowledges none is.
   uplink.OnStalled([&server](bool stalled) { server->SetServing("holdfast.uplink.v1.UplinkStatus", !stalled); });
   server->SetServing(true);
+  SupervisorNotice notice(server->socket_path());
   uplink.Start();
   spdlog::info("uplink started upstream={} client_id={} socket={}",
                options.uplink.upstream.empty() ? "none" : options.uplink.upstream,
                options.hub ? "$edgeHub" : options.uplink.link.client.client_id, server->socket_path());
 
+  notice.Ready();
   const int signal = stop_signal.Wait();
+  notice.Stopping();
   spdlog::info("stopping signal={}", signal);
   server->SetServing(false);
   service.Stop();

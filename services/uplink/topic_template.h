@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "services/uplink/envelope_view.h"
+#include "lib/record/envelope_view.h"
 
 namespace holdfast::uplink {
 

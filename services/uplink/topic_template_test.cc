@@ -64,38 +64,5 @@ TEST_F(TopicTemplateTest, OwnTemplates) {
   }
 }
 
-TEST(EnvelopeView, ReadsWhatTheGeneratedClassWrites) {
-  message::v1::Envelope in;
-  in.set_kind(message::v1::Envelope::KIND_WILL);
-  in.set_device_id("dev");
-  in.set_module_id("mod");
-  in.set_property_bag("a=1");
-  in.set_body(std::string(300, 'b'));
-  in.set_received_unix_ms(1'800'000'000'123);
-  in.set_retain(true);
-  std::string bytes = in.SerializeAsString();
-  EnvelopeView out;
-  ASSERT_TRUE(ParseEnvelope(bytes, &out));
-  EXPECT_EQ(out.kind, 1u);
-  EXPECT_EQ(out.device_id, "dev");
-  EXPECT_EQ(out.module_id, "mod");
-  EXPECT_EQ(out.property_bag, "a=1");
-  EXPECT_EQ(out.body.size(), 300u);
-  EXPECT_EQ(out.received_unix_ms, 1'800'000'000'123);
-  EXPECT_TRUE(out.retain);
-  // Unknown fields of each wire type.
-  for (const std::string& extra : {std::string("\x78\x01"), std::string("\x7a\x01x"), std::string("\x7d\1\2\3\4"),
-                                   std::string("\x79\1\2\3\4\5\6\7\x08")}) {
-    EXPECT_TRUE(ParseEnvelope(bytes + extra, &out));
-  }
-  for (size_t n = 1; n < bytes.size(); ++n) ParseEnvelope({bytes.data(), n}, &out);  // no crash
-  EXPECT_FALSE(ParseEnvelope("", &out));
-  EXPECT_FALSE(
-      ParseEnvelope("\x12\x05"
-                    "dev",
-                    &out));
-  EXPECT_FALSE(ParseEnvelope(bytes + "\x7b", &out));
-}
-
 }  // namespace
 }  // namespace holdfast::uplink

@@ -79,11 +79,12 @@ Uplink::Uplink(Options options, TopicTemplate topics, rpc::Channels* store, Metr
       loop_(std::make_unique<Loop>()),
       window_(options_.window, std::move(topics), options_.spread),
       feed_(store, options_.feed, FeedCallbacks()),
+      presence_(store, options_.presence),
       link_(loop_->io, options_.link, clock, this),
       upstream_(make_upstream
                     ? make_upstream(this, loop_->io, &link_)
                     : std::make_unique<MqttUpstream>(options_.window.count_max, static_cast<UpstreamHost*>(this))) {
-  status_.since = clock_.WallNow();
+  online_since_ = status_.since = clock_.WallNow();
   status_.reason = options_.link.client.host.empty() ? "no upstream is configured" : "starting";
 }
 
@@ -124,8 +125,10 @@ void Uplink::Post(std::function<void()> work) {
 void Uplink::Start() {
   thread_ = std::thread([this] { loop_->io.run(); });
   lag_thread_ = std::thread([this] { WatchLag(); });
+  presence_.Start();
   Post([this] {
     Publish();
+    TellPresence();
     SetTimer();
     upstream_->Start();
     link_.Start();
@@ -164,6 +167,7 @@ void Uplink::Stop() {
   feed_.Stop(kStopCommit);
   loop_->io.stop();
   thread_.join();
+  presence_.Stop();
   lag_thread_.join();
 }
 
@@ -276,6 +280,7 @@ void Uplink::OnState() {
   upstream_->OnLinkState(c.state());
   report_ = upstream_->Report();
   Publish();
+  TellPresence();
   TellStalled();
   if (c.state() == LinkState::kOnline) Pump();  // it was suspect, and nothing was sent
 }
@@ -287,6 +292,7 @@ void Uplink::Changed() {
     ++status_.version;
   }
   Publish();
+  TellPresence();
 }
 
 void Uplink::TellStalled() {
@@ -326,6 +332,24 @@ void Uplink::Publish() {
   counters_->in_flight.Set(window_.in_flight());
 }
 
+// To the other services: whether the hub can be reached, which is more than that a login is under way.
+void Uplink::TellPresence() {
+  const LinkState state = link_.connectivity().state();
+  const bool online = state == LinkState::kSyncing || state == LinkState::kOnline || state == LinkState::kSuspect;
+  if (std::exchange(online_, online) != online) online_since_ = clock_.WallNow();
+  presence::v1::LinkPresence presence;
+  presence.set_online(online);
+  const int64_t ms = absl::ToUnixMillis(online_since_);
+  presence.mutable_since()->set_seconds(ms / 1000);
+  presence.mutable_since()->set_nanos(static_cast<int32_t>(ms % 1000 * 1'000'000));
+  if (!online) presence.set_reason(GetStatus().reason);
+  presence.set_kind(options_.kind);
+  std::string value = presence.SerializeAsString();
+  if (value == told_presence_) return;
+  told_presence_ = std::move(value);
+  presence_.Set(std::move(presence));
+}
+
 void Uplink::SetTimer() {
   loop_->timer.expires_after(std::chrono::seconds(1));
   loop_->timer.async_wait([this](const boost::system::error_code& error) {
@@ -341,6 +365,7 @@ void Uplink::Every() {
   upstream_->Every();
   report_ = upstream_->Report();
   Publish();
+  TellPresence();
   TellStalled();
   SetTimer();
 }

@@ -17,6 +17,7 @@
 #include "lib/base/metrics.h"
 #include "services/uplink/lag.h"
 #include "services/uplink/link.h"
+#include "services/uplink/link_presence.h"
 #include "services/uplink/store_feed.h"
 #include "services/uplink/upstream.h"
 #include "services/uplink/window.h"
@@ -40,6 +41,9 @@ class Uplink final : private Link::Handler, private UpstreamHost {
     // For people: "mqtt://hub.example:1883".
     std::string upstream;
     Window::Spread spread = Window::Spread::kOneLane;
+    // "iothub", "mqtt", or empty: none.
+    std::string kind;
+    LinkPresence::Options presence;
   };
 
   // What UplinkStatus tells, besides the lag.
@@ -88,6 +92,7 @@ class Uplink final : private Link::Handler, private UpstreamHost {
   void OnRefused(mqtt::ConnackCode code) override { upstream_->OnLinkRefused(code); }
   bool OnPubacks(std::span<const uint16_t> packet_ids) override;
   void OnPublish(const mqtt::Publish& publish) override;
+  void OnSuback(const mqtt::Suback& suback) override { upstream_->OnSuback(suback); }
   void OnWritten() override;
   bool Owed() const override;
   void OnState() override;
@@ -108,6 +113,7 @@ class Uplink final : private Link::Handler, private UpstreamHost {
   void Every();
   void TellStalled();
   void Publish();
+  void TellPresence();
   void WatchLag();
   void SetTimer();
   // Runs `work` on the loop's thread.
@@ -123,12 +129,17 @@ class Uplink final : private Link::Handler, private UpstreamHost {
   const std::unique_ptr<Loop> loop_;
   Window window_;
   StoreFeed feed_;
+  LinkPresence presence_;
   Link link_;
   const std::unique_ptr<Upstream> upstream_;
   bool draining_ = false;  // stopping: nothing new is sent
   bool commit_active_ = false;
   UpstreamReport report_;  // a second old at most
   bool told_stalled_ = false;
+  // Told to the other services.
+  std::string told_presence_;
+  bool online_ = false;
+  absl::Time online_since_;
   absl::Time commit_ended_ = absl::InfinitePast();
   uint64_t delivered_ = 0;
   // delivered_ at the ends of the last seconds.

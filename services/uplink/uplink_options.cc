@@ -121,6 +121,10 @@ struct HubKeys {
   int64_t connects_per_second = 50;
   int64_t identity_inflight_max = 256;
   int64_t message_refusals_max = 10;
+  int64_t twin_requests_per_second = 50;
+  int64_t twin_errands_max = 16;
+  int64_t methods_max = 256;
+  int64_t c2d_bytes_max = 16 << 20;
 };
 
 void ReadHubKeys(ConfigSection* s, HubKeys* keys, HubUpstream::Options* hub) {
@@ -136,6 +140,12 @@ void ReadHubKeys(ConfigSection* s, HubKeys* keys, HubUpstream::Options* hub) {
   s->Read("upstream_idle_timeout", &hub->plan.idle_timeout, absl::Seconds(1), absl::Hours(24));
   s->Read("identity_inflight_max", &keys->identity_inflight_max, 1, 32'768);
   s->Read("message_refusals_max", &keys->message_refusals_max, 3, 1'000'000);
+  s->Read("upstream_held_turn", &hub->plan.held_turn, absl::Seconds(1), absl::Hours(24));
+  s->Read("twin_requests_per_second", &keys->twin_requests_per_second, 1, 10'000);
+  s->Read("twin_refresh_interval", &hub->exchange.wants.refresh_interval, absl::Seconds(1), absl::Hours(24 * 7));
+  s->Read("twin_errands_max", &keys->twin_errands_max, 1, 1000);
+  s->Read("methods_max", &keys->methods_max, 1, 10'000);
+  s->Read("c2d_bytes_max", &keys->c2d_bytes_max, 128 << 10, 1 << 30);
 }
 
 // What kind iothub takes from the keys of both kinds, and its own.
@@ -151,6 +161,12 @@ absl::Status FinishHub(const HubKeys& keys, const UpstreamUrl& url, const Gatewa
   hub->plan.backoff_max = hub->connectivity.backoff_max;
   hub->pace.window_max = static_cast<uint32_t>(keys.identity_inflight_max);
   hub->message_refusals_max = static_cast<int>(keys.message_refusals_max);
+  hub->exchange.twin.backoff_min = hub->connectivity.backoff_min;
+  hub->exchange.twin.backoff_max = hub->connectivity.backoff_max;
+  hub->exchange.twin_requests_per_second = static_cast<double>(keys.twin_requests_per_second);
+  hub->exchange.wants.errands_max = static_cast<size_t>(keys.twin_errands_max);
+  hub->exchange.methods.calls_max = static_cast<size_t>(keys.methods_max);
+  hub->exchange.c2d.bytes_max = static_cast<size_t>(keys.c2d_bytes_max);
   if (keys.scope_api != "nested" && keys.scope_api != "flat") {
     return absl::InvalidArgumentError("[uplink] scope_api must be \"nested\" or \"flat\"");
   }
@@ -220,6 +236,7 @@ absl::StatusOr<UplinkOptions> ReadUplinkOptions(const ConfigFile& file, const Ga
   }
   if (url.tls) RETURN_IF_ERROR(mqtt::CheckTlsFiles(client.tls_files));
   RETURN_IF_ERROR(CheckDnsServers(out.uplink.link.dns_servers));
+  if (!url.host.empty()) out.uplink.kind = url.is_hub ? "iothub" : "mqtt";
   if (url.is_hub) {
     RETURN_IF_ERROR(FinishHub(hub_keys, url, gateway, out, &hub));
     // The hub keeps what it has for an identity, as it does for devices (IoT Hub contract: CONNECT).

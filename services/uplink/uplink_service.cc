@@ -78,6 +78,8 @@ void UplinkService::FillStatus(v1::GetUplinkStatusResponse* response, uint64_t* 
   response->set_stalled(status.stalled);
   response->set_connections(status.upstream.connections);
   response->set_troubles_total(status.upstream.troubles_total);
+  response->set_held_clients(status.upstream.held);
+  response->set_twins_pending(status.upstream.twins_pending);
   for (const IdentityTrouble& trouble : status.upstream.troubles) Fill(trouble, response->add_troubles());
   if (status.upstream.sync) Fill(*status.upstream.sync, response->mutable_scope());
 }

@@ -6,6 +6,7 @@
 
 #include "absl/time/clock.h"
 #include "lib/mqtt/packet.h"
+#include "lib/presence/keys.h"
 #include "lib/testing/scripted_peer.h"
 #include "lib/testing/temp_dir.h"
 #include "services/uplink/fake_dns.h"
@@ -280,6 +281,34 @@ TEST_F(UplinkTest, DeadFirstAddressDoesNotKeepItOffline) {
   hub_.Close();
   Login();
   EXPECT_TRUE(WaitState(LinkState::kOnline));
+}
+
+// The other services see whether the hub is there, and when uplink is not.
+TEST_F(UplinkTest, TellsTheOthersWhetherTheHubCanBeReached) {
+  const std::string key(presence::kLinkKey);
+  const auto told = [&](auto fulfils) {
+    return store_.key_value().WaitFor(key, [&](const std::optional<std::string>& value) {
+      presence::v1::LinkPresence presence;
+      return value && presence.ParseFromString(*value) && fulfils(presence);
+    });
+  };
+  options_.kind = "mqtt";
+  hub_.StopListening();
+  Start();
+  EXPECT_TRUE(told([](const auto& p) { return !p.online() && !p.reason().empty() && p.kind() == "mqtt"; }));
+  hub_.Listen();
+  Login();
+  EXPECT_TRUE(told([](const auto& p) { return p.online() && p.reason().empty() && p.has_since(); }));
+  store_.key_value().EndLeases();
+  EXPECT_TRUE(told([](const auto& p) { return p.online(); })) << "it comes back when the lease was lost";
+  store_.Down();
+  hub_.StopListening();
+  hub_.Close();
+  ASSERT_TRUE(WaitState(LinkState::kOffline));
+  store_.Up();
+  EXPECT_TRUE(told([](const auto& p) { return !p.online(); })) << "what changed meanwhile";
+  uplink_->Stop();
+  EXPECT_FALSE(store_.key_value().value(key)) << "removed when it stops";
 }
 
 TEST_F(UplinkTest, WithoutUpstreamItStaysOfflineAndSaysSo) {

@@ -37,6 +37,9 @@ struct UpstreamReport {
   // While the link is not started: what it waits for.
   std::string waits_for;
   std::optional<ScopeSync::Status> sync;
+  // Kind iothub: clients for whom a connection is held, and twins that have something to tell the hub.
+  uint32_t held = 0;
+  uint32_t twins_pending = 0;
 };
 
 // What an upstream may ask of Uplink. On the loop's thread.
@@ -70,6 +73,7 @@ class Upstream {
   // On the link's connection. Returns how many were in flight.
   virtual size_t OnPubacks(std::span<const uint16_t> packet_ids) = 0;
   virtual void OnPublish(const mqtt::Publish& publish) {}
+  virtual void OnSuback(const mqtt::Suback& suback) {}
 
   // Sends what may be sent now. Called whenever that may have changed: new blocks, acknowledgements, room in a socket.
   virtual void Pump() = 0;

@@ -85,10 +85,19 @@ std::string_view Window::BuildId(const Entry& entry) {
 
 LaneId Window::LaneOf(std::string_view record) {
   EnvelopeView message;
-  if (!ParseEnvelope(record, &message)) return kNoLane;
+  if (!ParseEnvelope(record, &message) || message.device_id.empty()) return kNoLane;
   name_.assign(message.device_id);
   if (!message.module_id.empty()) name_.append("/").append(message.module_id);
-  if (const auto it = lane_by_name_.find(name_); it != lane_by_name_.end()) return it->second;
+  return OpenLane(name_);
+}
+
+std::optional<LaneId> Window::FindLane(std::string_view name) const {
+  const auto it = lane_by_name_.find(name);
+  return it == lane_by_name_.end() ? std::nullopt : std::optional(it->second);
+}
+
+LaneId Window::OpenLane(std::string_view name) {
+  if (const auto known = FindLane(name)) return *known;
   LaneId lane = static_cast<LaneId>(lanes_.size());
   if (free_lanes_.empty()) {
     lanes_.emplace_back();
@@ -96,8 +105,8 @@ LaneId Window::LaneOf(std::string_view record) {
     lane = free_lanes_.back();
     free_lanes_.pop_back();
   }
-  lanes_[lane].name = name_;
-  lane_by_name_.emplace(name_, lane);
+  lanes_[lane].name = std::string(name);
+  lane_by_name_.emplace(name, lane);
   return lane;
 }
 
@@ -147,7 +156,9 @@ void Window::Admit(std::vector<LaneId>* woken, DeadLetters* dead, uint64_t bytes
 
 std::string_view Window::Encode(const Entry& entry, uint64_t n, std::string* out) {
   EnvelopeView message;
-  if (!ParseEnvelope(entry.record, &message)) return "the record is no message envelope";
+  if (!ParseEnvelope(entry.record, &message) || message.device_id.empty()) {
+    return "the record is no message envelope";
+  }
   if (!topics_.Build(message, BuildId(entry), &topic_)) return "there is no valid MQTT topic for it";
   if (mqtt::PublishSize(kQos, topic_.size(), message.body.size()) > limits_.packet_bytes_max) {
     return "it is larger than packet_bytes_max";

@@ -116,6 +116,9 @@ class Window {
   size_t SetAside(LaneId lane, size_t count_max, std::string_view reason, DeadLetters* dead);
   void OnDeadLetterKept(uint64_t number);
 
+  // The lane of that name; made, if there is none.
+  LaneId OpenLane(std::string_view name);
+  std::optional<LaneId> FindLane(std::string_view name) const;
   // Frees the number of an empty lane.
   void Forget(LaneId lane);
 

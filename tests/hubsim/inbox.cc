@@ -62,11 +62,6 @@ absl::StatusOr<CloudMessage> CloudMessageFromJson(const json& body, std::string_
     if (property.key == "$.mid") message.message_id = text;
   }
   if (const absl::Status status = AppendProperties(body, &message.bag); !status.ok()) return status;
-  if (mqtt::CheckBag(message.bag) != mqtt::BagError::kOk)
-    return Invalid("properties: a name is there twice, or too many");
-  if (message.payload.size() + message.bag.size() > kInboxMessageBytesMax) {
-    return Invalid(fmt::format("a message has {} bytes at most", kInboxMessageBytesMax));
-  }
   int64_t ttl = kInboxTtlSecondsDefault;
   if (const auto at = body.find("ttl_seconds"); at != body.end()) {
     if (!at->is_number_integer() || *at < 1 || *at > kInboxTtlSecondsMax) {
@@ -75,6 +70,15 @@ absl::StatusOr<CloudMessage> CloudMessageFromJson(const json& body, std::string_
     ttl = at->get<int64_t>();
   }
   message.expires = now + absl::Seconds(ttl);
+  if (body.contains("ttl_seconds")) {
+    mqtt::AppendProperty("$.exp", absl::FormatTime("%Y-%m-%dT%H:%M:%E7SZ", message.expires, absl::UTCTimeZone()),
+                         &message.bag);
+  }
+  if (mqtt::CheckBag(message.bag) != mqtt::BagError::kOk)
+    return Invalid("properties: a name is there twice, or too many");
+  if (message.payload.size() + message.bag.size() > kInboxMessageBytesMax) {
+    return Invalid(fmt::format("a message has {} bytes at most", kInboxMessageBytesMax));
+  }
   return message;
 }
 

@@ -67,7 +67,8 @@ TEST(CloudMessageTest, EncodesItsProperties) {
   ASSERT_TRUE(message.ok());
   EXPECT_EQ(message->payload, std::string("\0\xff", 2));
   EXPECT_EQ(message->bag,
-            "%24.to=%2Fdevices%2Fd%2Fmessages%2FdeviceBound&%24.mid=m%2F1&iothub-ack=full&a%20b=%C3%BC&none");
+            "%24.to=%2Fdevices%2Fd%2Fmessages%2FdeviceBound&%24.mid=m%2F1&iothub-ack=full&a%20b=%C3%BC&none"
+            "&%24.exp=2027-01-15T08%3A01%3A00.0000000Z");
   EXPECT_EQ(message->expires, kNow + absl::Minutes(1));
 }
 

@@ -4,71 +4,15 @@
 'use strict';
 
 const assert = require('assert');
-const childProcess = require('child_process');
-const fs = require('fs');
-const path = require('path');
-const { NoRetry } = require('azure-iot-common');
-const { Client, Message } = require('azure-iot-device');
-const { Mqtt } = require('azure-iot-device-mqtt');
+const { Message } = require('azure-iot-device');
 const { runHub } = require('./hubsim_harness');
-const { Gateway, waitFor } = require('./harness');
-
-// `holdfast dev`, with the hub's gateway "edge" as its own identity.
-class EdgeGateway extends Gateway {
-  constructor(dir, hub, edgeHubKey) {
-    super(dir, null, 1);
-    const secret = path.join(dir, 'edge_connection_string');
-    fs.writeFileSync(secret, `HostName=hub.test;DeviceId=edge;ModuleId=$edgeHub;SharedAccessKey=${edgeHubKey}\n`, { mode: 0o600 });
-    this.upstream = `iothub://localhost:${hub.info.mqtts_port}`;
-    this.environment = {
-      HOLDFAST_GATEWAY_HUB_HOSTNAME: 'hub.test',
-      HOLDFAST_AUTH_IDENTITIES_FILE: '',
-      HOLDFAST_AUTH_HUB_CONNECTION_STRING_FILE: secret,
-      HOLDFAST_UPLINK_HUB_REST_URL: hub.info.rest_url,
-      HOLDFAST_UPLINK_CA_FILE: path.join(hub.dir, 'server.pem'),
-    };
-  }
-
-  // An open SDK client behind the gateway; throws what the SDK throws.
-  async connect(device, once = false) {
-    const client = Client.fromConnectionString(`HostName=hub.test;DeviceId=${device.deviceId};` +
-      `SharedAccessKey=${device.authentication.symmetricKey.primaryKey};GatewayHostName=localhost:${this.info.mqtts_port}`, Mqtt);
-    await client.setOptions({ ca: this.ca });
-    client.on('error', () => {});
-    if (once) client.setRetryPolicy(new NoRetry());
-    await client.open();
-    return client;
-  }
-
-  async refuses(device, how = /Not authorized/) {
-    await assert.rejects(this.connect(device, true), how, `${device.deviceId} must not be let in`);
-  }
-
-  // What `holdfast identities --json` says.
-  identities() {
-    const text = childProcess.execFileSync(path.join(process.env.HOLDFAST_BIN_DIR, 'holdfast'),
-      ['--json', '--run-dir', this.info.run_dir, 'identities'], { encoding: 'utf8' });
-    return JSON.parse(text).identities.map((i) => (i.module_id ? `${i.device_id}/${i.module_id}` : i.device_id));
-  }
-}
+const { runBehind, expectAll } = require('./edge_gateway');
+const { waitFor } = require('./harness');
 
 async function send(client, from, to) {
   const sent = [];
   for (let n = from; n < to; ++n) sent.push(client.sendEvent(new Message(JSON.stringify({ n }))));
   await Promise.all(sent);
-}
-
-// First copies of what the hub has of a device, in the order of arrival.
-async function arrived(hub, device) {
-  const events = await hub.control('GET', '/events?from=0');
-  for (const event of events) assert.strictEqual(event.actor, 'edge', 'the gateway speaks for its children');
-  return [...new Set(events.filter((e) => e.device_id === device.deviceId).map((e) => Buffer.from(e.body, 'base64').toString()))];
-}
-
-async function expectAll(hub, device, count) {
-  await waitFor(`${count} messages of ${device.deviceId}`, async () => (await arrived(hub, device)).length === count);
-  assert.deepStrictEqual(await arrived(hub, device), Array.from({ length: count }, (_, n) => JSON.stringify({ n })),
-    'every message, in the order in which it was sent');
 }
 
 async function outage(hub, gateway, one, two) {
@@ -126,32 +70,13 @@ async function changes(hub, gateway, registry, edge, [one, two], clients) {
   console.log('back: removed, disabled, moved and old keys are out; the new child and the new keys are in');
 }
 
-runHub(async (hub) => {
-  const registry = hub.registry();
-  const edge = (await registry.create({ deviceId: 'edge', capabilities: { iotEdge: true } })).responseBody;
-  const edgeHub = (await registry.getModule('edge', '$edgeHub')).responseBody;
-  const children = [];
-  for (const deviceId of ['one', 'two']) {
-    children.push((await registry.create({ deviceId, deviceScope: edge.deviceScope })).responseBody);
-  }
-  const gatewayDir = path.join(hub.dir, 'gw');
-  fs.mkdirSync(gatewayDir);
-  const gateway = new EdgeGateway(gatewayDir, hub, edgeHub.authentication.symmetricKey.primaryKey);
-
+runHub((hub) => runBehind(hub, ['one', 'two'], async (gateway, children, registry, edge) => {
   await hub.control('POST', '/faults', { kind: 'refuse' });
   await gateway.start();
   await gateway.refuses(children[0], /Server unavailable/);
   console.log('before the first sync the gateway says that it is not there yet');
   await hub.control('DELETE', '/faults');
   await waitFor('the first sync', () => gateway.identities().includes('two'));
-
-  try {
-    const clients = await outage(hub, gateway, ...children);
-    await changes(hub, gateway, registry, edge, children, clients);
-    await gateway.stop();
-  } catch (error) {
-    console.error(fs.readFileSync(path.join(gatewayDir, 'gateway.log'), 'utf8').slice(-8000));
-    gateway.process.kill('SIGTERM');
-    throw error;
-  }
-});
+  const clients = await outage(hub, gateway, ...children);
+  await changes(hub, gateway, registry, edge, children, clients);
+}));

@@ -28,7 +28,10 @@ Gateway::Gateway(Options options)
   std::string identities;
   for (const std::string& device : options_.devices) {
     keys_[device] = NewKey();
-    identities += fmt::format("[[identity]]\ndevice_id = \"{}\"\nprimary_key = \"{}\"\n\n", device, keys_[device]);
+    const size_t slash = std::min(device.find('/'), device.size());
+    identities += fmt::format("[[identity]]\ndevice_id = \"{}\"\n", device.substr(0, slash));
+    if (slash < device.size()) identities += fmt::format("module_id = \"{}\"\n", device.substr(slash + 1));
+    identities += fmt::format("primary_key = \"{}\"\n\n", keys_[device]);
   }
   if (options_.identities) {
     WriteFile(identities_path_, identities);

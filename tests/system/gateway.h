@@ -25,6 +25,7 @@ namespace holdfast::systest {
 class Gateway {
  public:
   struct Options {
+    // "device" or "device/module".
     std::vector<std::string> devices = {"dev1"};
     // "mqtt://127.0.0.1:1883".
     std::string upstream;

@@ -9,7 +9,8 @@
 
 namespace holdfast::systest {
 
-HubGateway::HubGateway(const std::vector<std::string>& children, std::map<std::string, std::string> config) {
+HubGateway::HubGateway(const std::vector<std::string>& children, std::map<std::string, std::string> config,
+                       std::map<std::string, std::map<std::string, std::string>> env) {
   hub_.PutEdge("edge");
   for (const std::string& child : children) {
     const size_t slash = child.find('/');
@@ -27,7 +28,8 @@ HubGateway::HubGateway(const std::vector<std::string>& children, std::map<std::s
       std::make_unique<Gateway>(Gateway::Options{.devices = {},
                                                  .upstream = fmt::format("iothub://localhost:{}", hub_.mqtts_port()),
                                                  .config = std::move(config),
-                                                 .identities = false});
+                                                 .identities = false,
+                                                 .env = std::move(env)});
 }
 
 Publisher::Options HubGateway::Device(const std::string& child, uint64_t count) const {

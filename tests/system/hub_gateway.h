@@ -14,8 +14,10 @@ namespace holdfast::systest {
 // binaries. Not thread-safe.
 class HubGateway {
  public:
-  // `children`: "dev1", or "dev1/mod1" for a module of it; `config` as in Gateway::Options. Starts nothing but the hub.
-  explicit HubGateway(const std::vector<std::string>& children, std::map<std::string, std::string> config = {});
+  // `children`: "dev1", or "dev1/mod1" for a module of it; `config` and `env` as in Gateway::Options. Starts nothing
+  // but the hub.
+  explicit HubGateway(const std::vector<std::string>& children, std::map<std::string, std::string> config = {},
+                      std::map<std::string, std::map<std::string, std::string>> env = {});
 
   // Starts the gateway. True once its link is online: it has its identities then.
   bool StartOnline();

@@ -83,6 +83,23 @@ TEST_F(IotHubScopeTest, RemovedChildIsOutWithinASync) {
   EXPECT_EQ(dev2.connects(), 1u) << "the other one noticed nothing";
 }
 
+// P11: a snapshot does it alone: no client that fails and no connection to the hub that is refused has asked for dev1.
+TEST_F(IotHubScopeTest, SnapshotAlonePutsARemovedChildOut) {
+  Begin({"dev1", "dev2"}, {{"auth.on_demand_wait", "\"0s\""}});
+  const std::string key = hub_->Key("dev1");
+  Publisher dev1(rig_->Device("dev1", 0));  // it sends nothing, so it has no connection to the hub
+  ASSERT_TRUE(WaitFor(kPatience, [&] { return dev1.connects() == 1; }));
+  const auto asked = [&] { return hub_->Counters().at("scope_identities").get<uint64_t>(); };
+  const uint64_t asked_before = asked();
+  hub_->Remove("dev1");
+  EXPECT_EQ(Refresh().body.at("payload").at("removed"), 1);
+  EXPECT_TRUE(WaitFor(kPatience, [&] { return dev1.refused() == kNotAuthorized; }))
+      << "closed, and refused at its return";
+  EXPECT_EQ(Login("dev1", key), kNotAuthorized);
+  EXPECT_EQ(Scope().identities(), 4u) << "edge, its two modules, dev2";
+  EXPECT_EQ(asked(), asked_before) << "nobody was asked for";
+}
+
 // A page that fails, is another document or half of one: everything stays as it was.
 TEST_F(IotHubScopeTest, FailedPageChangesNothing) {
   Begin(DeviceNames(30), {{"uplink.scope_page_size", "10"}});
