@@ -7,6 +7,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/status.h"
+#include "services/store/key_uses.h"
 
 namespace holdfast::store {
 namespace {
@@ -33,6 +34,7 @@ absl::Status Catalog::Load(bool repaired, Transaction& tx) {
     return value.status();
   }
   if (repaired) {
+    AddKeysFound(*database_, &state_.key_uses);
     Database::Scan scan(*database_, std::string(kEntryPrefix), /*checked=*/false);
     for (scan.SeekFirst(); scan.Valid(); scan.Next()) {
       if (const auto entry = DecodeEntry(scan.value()); entry) {

@@ -271,5 +271,58 @@ TEST_F(EngineEncryptionTest, KeyOfABlockBehindAHoleIsKept) {
   EXPECT_THAT(WhyItDoesNotOpen(), HasSubstr(KeyIdText(IdOf(old_key_))));
 }
 
+// A repair may bring an older list back, or none: it is made again from the data, before any key is judged.
+TEST_F(EngineEncryptionTest, P6_ListOfKeysThatARepairLostIsMadeAgain) {
+  Open();
+  ASSERT_TRUE(Append("q", {"a"}).ok());
+  ASSERT_TRUE(Put("k", "v").ok());
+  const std::string key = ReadAll(key_file_);
+  const std::string id = KeyIdText(engine_->encryption().key_id());
+  engine_.reset();
+  {
+    Database::Options database = options_.database;
+    database.directory = options_.data_dir + "/db";
+    database.damaged_directory = options_.data_dir + "/damaged";
+    Batch batch;
+    batch.Delete(StateKey());
+    ASSERT_TRUE((*Database::Open(database))->Write(&batch).ok());
+    std::ofstream(database.directory + ".repaired") << "";
+  }
+  std::filesystem::remove(key_file_);
+  EXPECT_THAT(WhyItDoesNotOpen(), AllOf(HasSubstr("missing"), HasSubstr(id)));
+  EXPECT_FALSE(std::filesystem::exists(key_file_));
+  UseKeys(new_key_);
+  EXPECT_THAT(WhyItDoesNotOpen(), HasSubstr(id));
+  UseKeys(new_key_ + key);
+  Open();
+  EXPECT_THAT(KeysInUse(), ElementsAre(IdOf(key), IdOf(new_key_)));
+  EXPECT_THAT(Texts(Drain("q", "c")), ElementsAre("a"));
+  EXPECT_EQ(*Get("k"), "v");
+  EXPECT_EQ(View("q").corrupt, 0u);
+}
+
+// What could not be sealed anew may still be wanted by whoever looks into the damaged place.
+TEST_F(EngineEncryptionTest, KeyOfAValueThatDoesNotOpenIsKept) {
+  std::filesystem::create_directories(dir_ / "secrets");
+  UseKeys(old_key_);
+  Open();
+  ASSERT_TRUE(Put("a", kSecret).ok());
+  ASSERT_TRUE(Put("b", kSecret).ok());
+  std::string value = *engine_->database().Get(EntryKey("a"));
+  value.back() = static_cast<char>(value.back() ^ 1);
+  WriteRaw(EntryKey("a"), value);
+  UseKeys(new_key_ + old_key_);
+  Restart();
+  ASSERT_TRUE(Eventually([&] {
+    return Encryption::KeyIdOf(DecodeEntry(*engine_->database().Get(EntryKey("b")))->value) == IdOf(new_key_);
+  }));
+  for (int i = 0; i < 3; ++i) {
+    engine_->Poke();
+    (void)View("q");
+  }
+  EXPECT_THAT(KeysInUse(), ElementsAre(IdOf(old_key_), IdOf(new_key_)));
+  EXPECT_EQ(*engine_->database().Get(EntryKey("a")), value) << "left as it is";
+}
+
 }  // namespace
 }  // namespace holdfast::store

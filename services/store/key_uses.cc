@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "lib/base/log.h"
 #include "lib/base/status.h"
@@ -17,6 +18,42 @@ std::vector<uint64_t> NeededKeys(const std::vector<KeyUse>& uses) {
     if (use.key_id != 0) ids.push_back(use.key_id);
   }
   return ids;
+}
+
+// Ids of keys on disk, 0 for what is not sealed.
+struct Found {
+  std::set<uint64_t> key_ids;
+  uint64_t newest_edge_ms = 1;  // of the blocks that were looked at
+
+  void AddBlock(std::string_view key, std::string_view value) {
+    const auto header = ReadBlockHeader(key, value);
+    if (!header || header->hole) return;
+    key_ids.insert(header->sealed ? Encryption::KeyIdOf(value.substr(kBlockHeaderBytes)) : 0);
+    newest_edge_ms = std::max(newest_edge_ms, header->edge_ms);
+  }
+  void AddEntry(std::string_view value) {
+    const auto entry = DecodeEntry(value);
+    if (entry) key_ids.insert(entry->sealed ? Encryption::KeyIdOf(entry->value) : 0);
+  }
+};
+
+void LookThroughEntries(const Database& database, Found* found) {
+  Database::Scan entries(database, std::string(kEntryPrefix), /*checked=*/false);
+  for (entries.SeekFirst(); entries.Valid(); entries.Next()) found->AddEntry(entries.value());
+}
+
+void LookAtEndsOfLanes(const Database& database, Found* found) {
+  Database::Scan blocks(database, std::string(kBlockPrefix), /*checked=*/false);
+  blocks.SeekFirst();
+  while (blocks.Valid()) {
+    const auto first = ParseBlockKey(blocks.key());
+    if (!first) break;
+    found->AddBlock(blocks.key(), blocks.value());
+    const std::string behind = BlockKey(first->queue_id, first->priority, UINT64_MAX);
+    blocks.SeekBefore(behind);
+    if (blocks.Valid()) found->AddBlock(blocks.key(), blocks.value());
+    blocks.Seek(behind);
+  }
 }
 
 }  // namespace
@@ -55,6 +92,21 @@ absl::StatusOr<Encryption> LoadEncryption(const std::string& file, const std::st
                     KeyIdText(id), file, data_dir));
   }
   return encryption;
+}
+
+void AddKeysFound(const Database& database, std::vector<KeyUse>* uses) {
+  Found found;
+  LookThroughEntries(database, &found);
+  LookAtEndsOfLanes(database, &found);
+  if (uses->empty() && (found.key_ids.empty() || *found.key_ids.rbegin() == 0)) return;
+  for (const uint64_t id : found.key_ids) {
+    const auto known = std::find_if(uses->begin(), uses->end(), [id](const KeyUse& use) { return use.key_id == id; });
+    if (known == uses->end()) {
+      uses->push_back({.key_id = id, .last_used_edge_ms = found.newest_edge_ms});
+    } else if (known->last_used_edge_ms != 0) {
+      known->last_used_edge_ms = std::max(known->last_used_edge_ms, found.newest_edge_ms);
+    }
+  }
 }
 
 void NoteKeyUse(const Encryption& encryption, bool holds_data, uint64_t now_edge_ms, std::vector<KeyUse>* uses) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "services/store/database.h"
 #include "services/store/disk_format.h"
 #include "services/store/encryption.h"
 
@@ -17,6 +18,10 @@ namespace holdfast::store {
 // FAILED_PRECONDITION: a key that is needed is not in it.
 absl::StatusOr<Encryption> LoadEncryption(const std::string& file, const std::string& data_dir,
                                           const std::vector<KeyUse>& uses);
+
+// After a repair, which may have put the list back or lost it: adds what the values of keys and the blocks at both ends
+// of each lane are sealed with. Nothing if that is no key at all and none is in the list.
+void AddKeysFound(const Database& database, std::vector<KeyUse>* uses);
 
 // Notes that the first key of `encryption` seals from now on; nothing if it is off. `holds_data`: the store may hold
 // what was written before encryption was turned on.

@@ -17,12 +17,14 @@ constexpr size_t kStepBytesMax = 1 << 20;
 void Resealing::Restart() {
   next_.clear();
   values_done_ = false;
+  met_damage_ = false;
 }
 
 bool Resealing::Step(Transaction& tx, Catalog& catalog) {
   std::vector<KeyUse>& uses = catalog.state().key_uses;
   if (uses.size() < 2) return false;
   if (!values_done_ && !ResealValues(tx)) return true;
+  if (met_damage_) return false;
   uint64_t oldest_edge_ms = UINT64_MAX;
   catalog.ForEach("", [&](Queue& queue) { oldest_edge_ms = std::min(oldest_edge_ms, queue.OldestBlockEdgeMs()); });
   const auto over = [&](const KeyUse& use) {
@@ -47,6 +49,7 @@ bool Resealing::ResealValues(Transaction& tx) {
   size_t entries = 0;
   for (scan.Seek(std::max(std::string(kEntryPrefix), next_)); scan.Valid(); scan.Next()) {
     if (bytes >= kStepBytesMax || entries >= kStepEntriesMax) {
+      met_damage_ = met_damage_ || scan.damaged();
       next_ = scan.key();
       return false;
     }
@@ -57,12 +60,15 @@ bool Resealing::ResealValues(Transaction& tx) {
     const auto value = encryption_.OpenEntry(key, scan.value(), *entry);
     if (!value.ok()) {
       spdlog::error("a value can't be sealed anew key={} error={}", Printable(key), Text(value.status()));
+      met_damage_ = true;
       continue;
     }
     tx.batch.Put(scan.key(), encryption_.FinishEntry(
                                  key, {.revision = entry->revision, .lease_id = entry->lease_id, .value = *value}));
     bytes += value->size();
   }
+  met_damage_ = met_damage_ || scan.damaged();
+  if (met_damage_) spdlog::warn("not all values could be sealed anew, the older keys must stay in the key file");
   values_done_ = true;
   return true;
 }

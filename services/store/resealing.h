@@ -28,7 +28,8 @@ class Resealing {
 
   const Database& database_;
   const Encryption& encryption_;
-  std::string next_;  // the first key, as it is on disk, that was not looked at; empty = from the start
+  bool met_damage_ = false;  // what lies there may need an older key: none is struck until the next start
+  std::string next_;         // the first key, as it is on disk, that was not looked at; empty = from the start
   bool values_done_ = false;
 };
 

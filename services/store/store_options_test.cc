@@ -16,7 +16,8 @@ using ::testing::HasSubstr;
 class StoreOptionsTest : public ::testing::Test {
  protected:
   absl::StatusOr<StoreOptions> Read(const std::string& section) {
-    std::ofstream(dir_ / "holdfast.toml") << "[gateway]\ndata_dir = \"" << dir_.path() << "/data\"\n[store]\n" << section;
+    std::ofstream(dir_ / "holdfast.toml") << "[gateway]\ndata_dir = \"" << dir_.path() << "/data\"\n[store]\n"
+                                          << section;
     auto file = ConfigFile::Load(dir_ / "holdfast.toml");
     if (!file.ok()) return file.status();
     const auto gateway = ReadGatewayOptions(**file);
