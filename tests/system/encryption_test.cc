@@ -125,11 +125,11 @@ TEST_F(EncryptedGatewayTest, P6_WithoutItsKeyTheStoreSaysWhatToDoAndKeepsTheData
   ASSERT_TRUE(plain->WaitUntilAcknowledged(50));
   plain.reset();
   EXPECT_THAT(FilesWith(kSecret), Not(IsEmpty())) << "as long as it is off";
-  ASSERT_TRUE(gateway_.process("store").Stop());
+  gateway_.KillAll();
   std::filesystem::remove_all(gateway_.data_dir() + "/store");  // begin anew, as the manual says
 
   gateway_.Reconfigure({{"store.encryption_key_file", fmt::format("\"{}\"", key_file_)}});
-  ASSERT_TRUE(gateway_.Crash("store"));
+  ASSERT_TRUE(gateway_.Start());
   const auto fleet = MakeFleet(500);
   ASSERT_TRUE(fleet->WaitUntilAcknowledged(500));
   const std::string key = ReadFile(key_file_);
