@@ -1,6 +1,7 @@
 # What `cmake --install` and the Debian package hold. `make deb` builds the package; tests/package looks into it.
-# Units and configuration go to absolute places, so the rest is where Debian looks for it, too.
-if(CMAKE_INSTALL_PREFIX_INITIALIZED_TO_DEFAULT)
+# Units and configuration go to absolute places and name /usr/bin: CMake's default, which stays in the cache of an old
+# build directory, would tear the two apart.
+if(CMAKE_INSTALL_PREFIX STREQUAL "/usr/local")
   set(CMAKE_INSTALL_PREFIX /usr CACHE PATH "Where `cmake --install` puts things" FORCE)
 endif()
 include(GNUInstallDirs)

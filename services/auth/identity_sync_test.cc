@@ -116,8 +116,6 @@ class IdentitySyncTest : public ::testing::Test {
   const std::string key_file_ = dir_ / "secrets/sealing.key";
   FakeKeyValue kv_;
   std::unique_ptr<rpc::Server> server_;
-  rpc::Channels channels_{dir_.path(), "store"};
-  IdentityRepository repository_{channels_};
 };
 
 // P4
@@ -330,7 +328,10 @@ TEST_F(IdentitySyncTest, IdentitiesOfAnotherSourceLetNobodyInAndAreKept) {
   WriteHub();
   auto run = StartWithHub();
   ASSERT_TRUE(run->WaitForState(State::kNeverProvisioned));
-  EXPECT_EQ((*repository_.Load(*Sealing::Create(*KeyRing({.file = key_file_}).Read())))->identities.size(), 2u);
+  rpc::Channels channels(dir_.path(), "store");
+  EXPECT_EQ(
+      (*IdentityRepository(channels).Load(*Sealing::Create(*KeyRing({.file = key_file_}).Read())))->identities.size(),
+      2u);
   ASSERT_TRUE(Apply(*run, Snapshot(3, 100)).ok());
   EXPECT_TRUE(run->WaitForCount(3));
   WriteHub("edge2");

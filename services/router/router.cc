@@ -92,6 +92,7 @@ Router::Router(const RouterOptions& options, Parts parts)
                                                               .presence = presence_,
                                                               .events = events_,
                                                               .name = fmt::format("{}-{}", name, i),
+                                                              .instance = parts.instance,
                                                               .workers = count}));
   }
 }
@@ -174,6 +175,22 @@ void Router::Restore(std::vector<KeptSession> sessions) {
   }
 }
 
+void Router::LearnSessions(const kv::KeyWatch::Update& update) {
+  for (const store::v1::Change& change : update.changes) {
+    std::optional<v1::StoredSession> stored;
+    if (!change.deleted()) {
+      stored.emplace();
+      if (!stored->ParseFromString(change.entry().value())) continue;
+      // Empty: of a version that did not say, when there was one router only.
+      if (stored->router_instance().empty() || stored->router_instance() == parts_.instance) continue;
+    }
+    std::string client_id = change.entry().key().substr(kSessionKeys.size());
+    auto home = homes_->Claim(client_id);
+    Worker* const worker = workers_[home->thread()].get();
+    worker->Learn(std::move(client_id), std::move(stored), std::move(home));
+  }
+}
+
 void Router::Start(std::function<void()> on_ready) {
   watch_ = std::make_unique<IdentityWatch>(
       &parts_.auth, &identities_,
@@ -215,6 +232,9 @@ void Router::Start(std::function<void()> on_ready) {
 void Router::StartServing(std::vector<SessionKeeper::TakeSnapshot> snapshots, std::function<void()> on_ready) {
   keeper_->Start(std::move(snapshots), [this, on_ready = std::move(on_ready)](std::vector<KeptSession> sessions) {
     Restore(std::move(sessions));
+    session_watch_ =
+        std::make_unique<kv::KeyWatch>(&parts_.store, std::string(kSessionKeys),
+                                       [this](const kv::KeyWatch::Update& update) { LearnSessions(update); });
     if (mqtt_ != nullptr) StartListener(mqtt_.get(), /*tls=*/false);
     if (certificate_ == nullptr) return on_ready();
     certificate_->Start([this, on_ready] {
@@ -297,6 +317,7 @@ void Router::Stop() {
   if (mqtts_ != nullptr) mqtts_->Stop();
   if (https_ != nullptr) https_->Stop();
   watch_.reset();
+  if (session_watch_ != nullptr) session_watch_->Stop();
   client_queues_.Stop();
   methods_.Stop();
   twins_.Stop();

@@ -3,56 +3,28 @@
 'use strict';
 
 const assert = require('assert');
-const childProcess = require('child_process');
-const fs = require('fs');
-const path = require('path');
-const readline = require('readline');
 const { runHub } = require('./hubsim_harness');
 const { runBehind, expectAll } = require('./edge_gateway');
-const { waitFor, exited } = require('./harness');
+const { waitFor, exited, Client, ownAddress, skipWithout } = require('./harness');
 
-const NOT_RUN = 77; // ctest's word for skipped
 const EACH = 20;
-const venv = process.env.HOLDFAST_VENV || '/nonexistent';
-if (!fs.existsSync(path.join(venv, 'complete'))) {
-  console.log('NOT RUN: IoTHubDeviceClient.create_from_connection_string: azure-iot-device for Python could not be installed');
-  process.exit(NOT_RUN);
-}
+skipWithout('python', 'IoTHubDeviceClient.create_from_connection_string');
 
-// The SDK knows no other port than 8883, so the gateway gets an address of its own.
-const octet = () => 1 + Math.floor(Math.random() * 253);
-const address = `127.${octet()}.${octet()}.${octet()}`;
+const address = ownAddress();
 
-class Device {
-  constructor(identity, caFile, stderr = 'inherit') {
+class Device extends Client {
+  constructor(identity, caFile, stderr) {
     const key = identity.authentication.symmetricKey.primaryKey;
-    this.process = childProcess.spawn(path.join(venv, 'bin', 'python3'), [path.join(__dirname, 'python_device.py')], {
-      stdio: ['pipe', 'pipe', stderr],
-      env: {
-        PATH: process.env.PATH,
-        CONNECTION_STRING: `HostName=hub.test;DeviceId=${identity.deviceId};SharedAccessKey=${key};GatewayHostName=${address}`,
-        ...(caFile ? { CA_FILE: caFile } : {}),
-      },
-    });
-    this.lines = [];
-    readline.createInterface({ input: this.process.stdout }).on('line', (line) => this.lines.push(line));
-  }
-
-  async says(line) {
-    await waitFor(`the device says "${line}"`, () => this.lines.includes(line) || exited(this.process));
-    assert(this.lines.includes(line), `the device ended before it said "${line}"`);
+    super('python', 'python_device', {
+      CONNECTION_STRING: `HostName=hub.test;DeviceId=${identity.deviceId};SharedAccessKey=${key};GatewayHostName=${address}`,
+      ...(caFile ? { CA_FILE: caFile } : {}),
+    }, stderr);
   }
 
   // Returns when each was acknowledged.
   async send(from, to) {
-    for (let n = from; n < to; ++n) this.process.stdin.write(`${n}\n`);
-    for (let n = from; n < to; ++n) await this.says(`acknowledged ${n}`);
-  }
-
-  async stop() {
-    this.process.stdin.end();
-    await waitFor('the device ends', () => exited(this.process));
-    assert.strictEqual(this.process.exitCode, 0);
+    for (let n = from; n < to; ++n) this.tell(n);
+    for (let n = from; n < to; ++n) await this.next(`acknowledged ${n}`);
   }
 }
 
@@ -70,7 +42,7 @@ runHub((hub) => runBehind(hub, ['leaf'], async (gateway, [leaf]) => {
 
   let device = new Device(leaf, gateway.info.ca_file);
   try {
-    await device.says('ready');
+    await device.next('ready');
     await device.send(0, EACH);
     await expectAll(hub, leaf, EACH);
     console.log(`online: ${EACH} messages`);
@@ -78,14 +50,14 @@ runHub((hub) => runBehind(hub, ['leaf'], async (gateway, [leaf]) => {
     await hub.control('POST', '/faults', { kind: 'refuse' });
     await device.send(EACH, 2 * EACH);
     await gateway.stop();
-    await device.says('disconnected');
+    await device.next('disconnected');
     await gateway.start();
     await device.send(2 * EACH, 3 * EACH);
-    await device.says('connected');
+    await device.next('connected');
     console.log('hub away, gateway restarted: the device has reconnected by itself, and its messages are acknowledged');
     await device.stop();
     device = new Device(leaf, gateway.info.ca_file);
-    await device.says('ready');
+    await device.next('ready');
     await device.send(3 * EACH, 4 * EACH);
     await device.stop();
     console.log('hub still away: a device that was started anew is let in');

@@ -144,6 +144,77 @@ class Gateway {
   }
 }
 
+const NOT_RUN = 77; // ctest's word for skipped
+const venv = process.env.HOLDFAST_VENV || '/nonexistent';
+const programs = {
+  node: (script) => [process.execPath, path.join(__dirname, `${script}.js`)],
+  python: (script) => [path.join(venv, 'bin', 'python3'), path.join(__dirname, `${script}.py`)],
+};
+
+// Ends this test as skipped, and says what was not run, if the SDK for `language` is not there.
+function skipWithout(language, what) {
+  if (language !== 'python' || fs.existsSync(path.join(venv, 'complete'))) return;
+  console.log(`NOT RUN: ${what}: azure-iot-device for Python could not be installed`);
+  process.exit(NOT_RUN);
+}
+
+// SDKs of modules, and those for Python, know no other ports than 8883 and 443: an address of its own for a gateway that has those.
+function ownAddress() {
+  const octet = () => 1 + Math.floor(Math.random() * 253);
+  return `127.${octet()}.${octet()}.${octet()}`;
+}
+
+// Software of a device or module, a process of its own: `script` in `language` ("node", "python"). It is told a line each on its stdin
+// and says a line each on its stdout, the first word being what it is about.
+class Client {
+  constructor(language, script, environment, stderr = 'inherit') {
+    const [program, ...args] = programs[language](script);
+    this.process = childProcess.spawn(program, args, {
+      stdio: ['pipe', 'pipe', stderr],
+      env: { PATH: process.env.PATH, NODE_PATH: process.env.NODE_PATH, ...environment },
+    });
+    this.lines = [];
+    readline.createInterface({ input: this.process.stdout }).on('line', (line) => this.lines.push(line));
+  }
+
+  tell(line) {
+    this.process.stdin.write(`${line}\n`);
+  }
+
+  // The next line that begins with `words`, taken away; what stands behind them.
+  async next(words) {
+    const find = () => this.lines.findIndex((line) => line === words || line.startsWith(`${words} `));
+    await waitFor(`it says "${words}"; it said ${JSON.stringify(this.lines)}`, () => find() >= 0 || exited(this.process));
+    assert(find() >= 0, `it ended before it said "${words}"; it said ${JSON.stringify(this.lines)}`);
+    return this.lines.splice(find(), 1)[0].slice(words.length + 1);
+  }
+
+  async ask(line, answer) {
+    this.tell(line);
+    return this.next(answer);
+  }
+
+  // What stands behind `words` in each line so far that begins with them.
+  all(words) {
+    return this.lines.filter((line) => line.startsWith(`${words} `)).map((line) => line.slice(words.length + 1));
+  }
+
+  async ended() {
+    await waitFor('it ends', () => exited(this.process));
+  }
+
+  async stop() {
+    this.process.stdin.end();
+    await this.ended();
+    assert.strictEqual(this.process.exitCode, 0);
+  }
+
+  async kill() {
+    this.process.kill('SIGKILL');
+    await this.ended();
+  }
+}
+
 // Runs `test(gateway, hub)` with both up, in a directory that is gone afterwards; exits 1 with the gateway's log if it throws.
 async function run(options, test) {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'hf-'));
@@ -174,4 +245,4 @@ async function run(options, test) {
   process.exit(failure ? 1 : 0);
 }
 
-module.exports = { run, Gateway, waitFor, parseBag, exited };
+module.exports = { run, Gateway, Client, ownAddress, skipWithout, waitFor, parseBag, exited };

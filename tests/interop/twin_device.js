@@ -1,5 +1,5 @@
 // A device that works with its twin, as anybody would write it, in Node. What it is told on stdin, a line each: "get",
-// "report <json>". What it says: "ready", "twin <json>", "reported", "refused", "desired <json>".
+// "report <json>". What it says: "ready", "twin <json>", "report taken", "report refused", "desired <json>".
 'use strict';
 
 const fs = require('fs');
@@ -26,7 +26,7 @@ async function main() {
     } else {
       await new Promise((resolve) => {
         twin.properties.reported.update(JSON.parse(line.slice('report '.length)), (error) => {
-          console.log(error ? 'refused' : 'reported');
+          console.log(error ? 'report refused' : 'report taken');
           resolve();
         });
       });

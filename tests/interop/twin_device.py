@@ -18,7 +18,7 @@ for line in sys.stdin:
     else:
         try:
             client.patch_twin_reported_properties(json.loads(line[len("report "):]))
-            print("reported", flush=True)
+            print("report taken", flush=True)
         except Exception:  # pylint: disable=broad-except
-            print("refused", flush=True)
+            print("report refused", flush=True)
 client.shutdown()
