@@ -8,11 +8,11 @@
 #include "cli/context.h"
 #include "cli/gateway.h"
 #include "cli/output.h"
+#include "cli/uplink_status.h"
 #include "cli/wire.h"
 #include "holdfast/auth/v1/auth.grpc.pb.h"
 #include "holdfast/router/v1/router.grpc.pb.h"
 #include "holdfast/store/v1/store.grpc.pb.h"
-#include "holdfast/uplink/v1/uplink.grpc.pb.h"
 #include "lib/base/clock.h"
 #include "lib/base/status.h"
 #include "lib/pki/certificate.h"
@@ -134,8 +134,7 @@ std::vector<Check> CheckRouter(const Gateway& gateway) {
 }
 
 std::vector<Check> CheckUplink(const Gateway& gateway) {
-  const auto status = gateway.Call<uplink::v1::UplinkStatus, uplink::v1::GetUplinkStatusResponse>(
-      "uplink", &uplink::v1::UplinkStatus::Stub::GetUplinkStatus, uplink::v1::GetUplinkStatusRequest());
+  const auto status = LeadingUplinkStatus(gateway);
   if (!status.ok()) return {};
   if (status->state() == uplink::v1::LINK_STATE_ONLINE && !status->stalled()) {
     return {{"hub", Verdict::kOk, fmt::format("online, {}", status->upstream()), ""}};

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "lib/base/status.h"
 #include "lib/base/unique_fd.h"
 
 namespace holdfast::cli {
@@ -140,13 +141,18 @@ std::vector<Instance> Gateway::Instances(std::string_view service) const {
   return instances;
 }
 
+absl::StatusOr<std::shared_ptr<grpc::Channel>> Gateway::Connect(const Instance& instance) {
+  pid_t pid = 0;
+  RETURN_IF_ERROR(ProbeSocket(instance.service, instance.socket_path, &pid));
+  return OpenChannel(instance.socket_path);
+}
+
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Gateway::Connect(std::string_view service) const {
   absl::Status first_error;
   for (const Instance& instance : Instances(service)) {
-    pid_t pid = 0;
-    absl::Status status = ProbeSocket(service, instance.socket_path, &pid);
-    if (status.ok()) return OpenChannel(instance.socket_path);
-    if (first_error.ok()) first_error = std::move(status);
+    auto channel = Connect(instance);
+    if (channel.ok()) return channel;
+    if (first_error.ok()) first_error = channel.status();
   }
   return first_error;
 }

@@ -70,7 +70,36 @@ class Gateway {
                                 const Request& request, absl::Duration timeout = kCallTimeout) const {
     auto channel = Connect(service);
     if (!channel.ok()) return channel.status();
-    auto stub = Service::NewStub(*channel);
+    return Ask<Service, Response>(service, *channel, method, request, timeout);
+  }
+
+  // The same of every instance that can be connected to, in order of name; one that then fails is left out. An error,
+  // the first one's, if no instance answers.
+  template <typename Service, typename Response, typename Request>
+  absl::StatusOr<std::vector<Response>> CallEach(std::string_view service,
+                                                 grpc::Status (Service::Stub::*method)(grpc::ClientContext*,
+                                                                                       const Request&, Response*),
+                                                 const Request& request, absl::Duration timeout = kCallTimeout) const {
+    std::vector<Response> responses;
+    absl::Status error;
+    for (const Instance& instance : Instances(service)) {
+      auto channel = Connect(instance);
+      auto response = channel.ok() ? Ask<Service, Response>(service, *channel, method, request, timeout)
+                                   : absl::StatusOr<Response>(channel.status());
+      if (response.ok()) responses.push_back(*std::move(response));
+      if (error.ok()) error = response.status();
+    }
+    if (responses.empty()) return error;
+    return responses;
+  }
+
+ private:
+  template <typename Service, typename Response, typename Request>
+  static absl::StatusOr<Response> Ask(std::string_view service, const std::shared_ptr<grpc::Channel>& channel,
+                                      grpc::Status (Service::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                                            Response*),
+                                      const Request& request, absl::Duration timeout) {
+    auto stub = Service::NewStub(channel);
     grpc::ClientContext context;
     rpc::SetDeadline(&context, timeout);
     Response response;
@@ -78,8 +107,7 @@ class Gateway {
     if (!status.ok()) return Explain(service, status);
     return response;
   }
-
- private:
+  static absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const Instance& instance);
   absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(std::string_view service) const;
   static absl::Status Explain(std::string_view service, const absl::Status& status);
 

@@ -9,11 +9,12 @@
 #include "cli/output.h"
 #include "cli/queue_list.h"
 #include "cli/readiness.h"
+#include "cli/uplink_status.h"
 #include "cli/wire.h"
 #include "holdfast/auth/v1/auth.grpc.pb.h"
 #include "holdfast/router/v1/router.grpc.pb.h"
 #include "holdfast/store/v1/store.grpc.pb.h"
-#include "holdfast/uplink/v1/uplink.grpc.pb.h"
+#include "holdfast/uplink/v1/uplink.pb.h"
 #include "lib/base/log.h"
 #include "lib/base/status.h"
 
@@ -56,13 +57,26 @@ struct Snapshot {
   Readiness Judge() const { return JudgeReadiness(identities, router, store, absl::Now()); }
 };
 
+// Of all routers together; what does not add up is the first one's.
+absl::StatusOr<router::v1::GetRouterStatusResponse> RoutersStatus(const Gateway& gateway) {
+  ASSIGN_OR_RETURN(auto all,
+                   (gateway.CallEach<router::v1::Sessions, router::v1::GetRouterStatusResponse>(
+                       "router", &router::v1::Sessions::Stub::GetRouterStatus, router::v1::GetRouterStatusRequest())));
+  router::v1::GetRouterStatusResponse sum = all.front();
+  for (size_t i = 1; i < all.size(); ++i) {
+    sum.set_sessions(sum.sessions() + all[i].sessions());
+    sum.set_received(sum.received() + all[i].received());
+    sum.set_acknowledged(sum.acknowledged() + all[i].acknowledged());
+    sum.set_paused(sum.paused() || all[i].paused());
+  }
+  return sum;
+}
+
 Snapshot TakeSnapshot(const Gateway& gateway) {
   Snapshot s;
   s.services = CheckAll(gateway);
-  s.uplink = gateway.Call<uplink::v1::UplinkStatus, uplink::v1::GetUplinkStatusResponse>(
-      "uplink", &uplink::v1::UplinkStatus::Stub::GetUplinkStatus, uplink::v1::GetUplinkStatusRequest());
-  s.router = gateway.Call<router::v1::Sessions, router::v1::GetRouterStatusResponse>(
-      "router", &router::v1::Sessions::Stub::GetRouterStatus, router::v1::GetRouterStatusRequest());
+  s.uplink = LeadingUplinkStatus(gateway);
+  s.router = RoutersStatus(gateway);
   s.queues = ListQueues(gateway, "");
   s.store = gateway.Call<store::v1::StoreStatus, store::v1::GetStoreStatusResponse>(
       "store", &store::v1::StoreStatus::Stub::GetStoreStatus, store::v1::GetStoreStatusRequest());
@@ -122,6 +136,7 @@ nlohmann::json ToJson(const Gateway& gateway, const Snapshot& s) {
   json["link"] = nullptr;
   if (s.uplink.ok()) {
     json["link"] = {{"state", LinkStateName(s.uplink->state())},
+                    {"leader", s.uplink->leader()},
                     {"since", HumanTime(ToTime(s.uplink->since()))},
                     {"reason", s.uplink->reason()},
                     {"upstream", s.uplink->upstream()},

@@ -146,6 +146,7 @@ void C2dInbox::Store(const std::string& device, const CloudMessage& message) {
   envelope.set_body(message.body);
   envelope.set_received_unix_ms(absl::ToUnixMillis(clock_.WallNow()));
   pb::WriteRequest request;
+  if (options_.fence) options_.fence(request.mutable_fence());
   pb::AppendRequest* const append = request.add_appends();
   append->set_queue(ClientQueue({device, ""}));
   append->set_priority(kPriority);

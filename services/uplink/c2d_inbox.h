@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "absl/time/time.h"
+#include "holdfast/store/v1/store.pb.h"
 #include "lib/base/clock.h"
 #include "lib/base/metrics.h"
 #include "lib/base/string_map.h"
@@ -31,6 +32,8 @@ class C2dInbox {
     absl::Duration call_timeout = absl::Seconds(10);
     absl::Duration backoff_min = absl::Milliseconds(200);
     absl::Duration backoff_max = absl::Seconds(5);
+    // Puts the leader's fence on what is stored; empty = none.
+    std::function<void(store::v1::Fence*)> fence;
   };
   // Larger ones are not the contract's (IoT Hub contract: cloud-to-device).
   static constexpr size_t kBodyBytesMax = 64 << 10;

@@ -1,6 +1,9 @@
 // holdfast-uplink: config → objects in dependency order → serve → stop in reverse.
+#include <fmt/format.h>
+
 #include <string>
 
+#include "absl/synchronization/mutex.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/metrics.h"
@@ -10,6 +13,7 @@
 #include "lib/rpc/server.h"
 #include "lib/service/service_main.h"
 #include "lib/service/supervisor_notice.h"
+#include "services/uplink/leadership.h"
 #include "services/uplink/uplink_options.h"
 #include "services/uplink/uplink_service.h"
 
@@ -25,8 +29,12 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   rpc::Channels store(gateway.run_dir, "store");
   rpc::Channels auth(gateway.run_dir, "auth");
   rpc::Channels router(gateway.run_dir, "router");
+  Leadership leadership(&store, flags.instance, {});
+  const auto fence = [&leadership](store::v1::Fence* out) { leadership.SetFence(out); };
+  options.uplink.feed.fence = fence;
   Uplink::MakeUpstream make_upstream;
   if (options.hub) {
+    options.hub->exchange.c2d.fence = fence;
     options.hub->version = HOLDFAST_VERSION;
     make_upstream = [&](UpstreamHost* host, boost::asio::io_context& io, Link* link) {
       return std::make_unique<HubUpstream>(*options.hub,
@@ -35,7 +43,7 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
     };
   }
   Uplink uplink(options.uplink, std::move(topics), &store, metrics.get(), *Clock::System(), make_upstream);
-  UplinkService service(&uplink, options.uplink.upstream);
+  UplinkService service(&uplink, &leadership, options.uplink.upstream);
   ASSIGN_OR_RETURN(
       const auto server,
       rpc::Server::Create({.run_dir = gateway.run_dir, .service = "uplink", .instance = flags.instance}, {&service}));
@@ -43,7 +51,19 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   uplink.OnStalled([&server](bool stalled) { server->SetServing("holdfast.uplink.v1.UplinkStatus", !stalled); });
   server->SetServing(true);
   SupervisorNotice notice(server->socket_path());
-  uplink.Start();
+  absl::Mutex mutex;
+  bool stopping = false;
+  std::string lost;
+  leadership.Start({.on_lead =
+                        [&] {
+                          absl::MutexLock lock(&mutex);
+                          if (!stopping) uplink.Start();
+                        },
+                    .on_lost =
+                        [&lost](const std::string& reason) {
+                          lost = reason;
+                          StopSignal::Stop();
+                        }});
   spdlog::info("uplink started upstream={} client_id={} socket={}",
                options.uplink.upstream.empty() ? "none" : options.uplink.upstream,
                options.hub ? "$edgeHub" : options.uplink.link.client.client_id, server->socket_path());
@@ -54,8 +74,16 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   spdlog::info("stopping signal={}", signal);
   server->SetServing(false);
   service.Stop();
+  {
+    absl::MutexLock lock(&mutex);
+    stopping = true;
+  }
+  // While it leads: the last checkpoint is behind its fence.
   uplink.Stop();
+  leadership.Stop();
   server->Stop();
+  // Whoever supervises it starts it anew, and it stands by.
+  if (!lost.empty()) return absl::AbortedError(fmt::format("this uplink leads no more: {}", lost));
   return absl::OkStatus();
 }
 

@@ -219,6 +219,7 @@ void StoreFeed::WriteCheckpoint(Window::Checkpoint checkpoint) {
   pb::CommitRequest request;
   request.set_queue(kQueue);
   request.set_consumer(kConsumer);
+  if (options_.fence) options_.fence(request.mutable_fence());
   for (const Position& position : checkpoint.positions) {
     pb::Position* const p = request.add_positions();
     p->set_priority(position.priority);
@@ -264,6 +265,7 @@ void StoreFeed::ConfigureDeadQueue(const std::shared_ptr<grpc::Channel>& channel
 void StoreFeed::WriteDeadLetters(std::vector<Window::DeadLetter> letters) {
   rpc::Backoff backoff(kBackoffMin, kBackoffMax);
   pb::WriteRequest request;
+  if (options_.fence) options_.fence(request.mutable_fence());
   for (const Window::DeadLetter& letter : letters) {
     pb::AppendRequest* append =
         request.appends().empty() ? nullptr : request.mutable_appends(request.appends_size() - 1);

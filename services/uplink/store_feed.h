@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "holdfast/store/v1/store.pb.h"
 #include "lib/rpc/channel.h"
 #include "services/uplink/window.h"
 
@@ -47,6 +48,8 @@ class StoreFeed {
     uint64_t prefetch_bytes_max = 8 << 20;
     // For each call but the stream.
     absl::Duration call_timeout = absl::Seconds(10);
+    // Puts the leader's fence on checkpoints and dead letters; empty = none.
+    std::function<void(store::v1::Fence*)> fence;
   };
 
   // `channels` (to the store) must outlive it.

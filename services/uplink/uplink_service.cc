@@ -64,7 +64,12 @@ void UplinkService::FillStatus(v1::GetUplinkStatusResponse* response, uint64_t* 
   *version = status.version;
   response->set_state(static_cast<v1::LinkState>(status.state));
   SetTimestamp(status.since, response->mutable_since());
-  response->set_reason(status.reason);
+  const Leadership::Status leadership = leadership_.status();
+  response->set_leads(leadership.leads);
+  response->set_leader(leadership.leader);
+  response->set_reason(leadership.leads            ? status.reason
+                       : leadership.leader.empty() ? "not leading: the store does not answer"
+                                                   : "standing by: uplink " + leadership.leader + " has the link");
   response->set_upstream(upstream_);
   response->set_address(status.address);
   const uint64_t lag_messages = lag.records - std::min(lag.records, status.uncommitted);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "holdfast/uplink/v1/uplink.grpc.pb.h"
+#include "services/uplink/leadership.h"
 #include "services/uplink/uplink.h"
 
 namespace holdfast::uplink {
@@ -8,8 +9,9 @@ namespace holdfast::uplink {
 // holdfast.uplink.v1.UplinkStatus: translates, decides nothing. Thread-safe.
 class UplinkService final : public holdfast::uplink::v1::UplinkStatus::Service {
  public:
-  // `uplink` must outlive it.
-  UplinkService(Uplink* uplink, std::string upstream) : uplink_(uplink), upstream_(std::move(upstream)) {}
+  // Both must outlive it.
+  UplinkService(Uplink* uplink, const Leadership* leadership, std::string upstream)
+      : uplink_(uplink), leadership_(*leadership), upstream_(std::move(upstream)) {}
 
   grpc::Status GetUplinkStatus(grpc::ServerContext* context, const v1::GetUplinkStatusRequest* request,
                                v1::GetUplinkStatusResponse* response) override;
@@ -23,6 +25,7 @@ class UplinkService final : public holdfast::uplink::v1::UplinkStatus::Service {
   void FillStatus(v1::GetUplinkStatusResponse* response, uint64_t* version) const;
 
   Uplink* const uplink_;
+  const Leadership& leadership_;
   const std::string upstream_;
   std::atomic<bool> stopping_ = false;
 };

@@ -234,6 +234,22 @@ scale_router() {
   say "router scaled to two and back; a device published through either"
 }
 
+# Two uplinks: the one that is left has the link.
+scale_uplink() {
+  scale uplink 2
+  local id
+  for id in $(compose ps -q uplink); do
+    docker pause "$id" >/dev/null || fail "pause"
+    publish_until_acknowledged "with-one-of-two-uplinks-$id"
+    wait_for 30 "messages at the hub while one uplink stands still" delivered_all
+    docker unpause "$id" >/dev/null || fail "unpause"
+  done
+  scale uplink 1
+  publish_until_acknowledged "after-scaling-uplink-down"
+  wait_for 60 "everything acknowledged at the hub" delivered_all
+  say "uplink scaled to two and back; messages arrived while either was paused"
+}
+
 main() {
   for tool in mosquitto mosquitto_pub openssl python3; do
     command -v $tool >/dev/null || [ -x /usr/sbin/$tool ] || skip "$tool is not installed"
@@ -264,6 +280,7 @@ main() {
 
   scale_auth
   scale_router
+  scale_uplink
 
   say "docker kill of all four, then up again"
   docker kill $(compose ps -q store auth router uplink) >/dev/null || fail "docker kill"

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "cli/uplink_status.h"
 #include "tests/system/sas.h"
 
 namespace holdfast::systest {
@@ -168,8 +169,7 @@ MqttStream Gateway::LoggedIn(const std::string& device, bool clean_session, int 
 }
 
 absl::StatusOr<uplink::v1::GetUplinkStatusResponse> Gateway::UplinkStatus() const {
-  return client_.Call<uplink::v1::UplinkStatus, uplink::v1::GetUplinkStatusResponse>(
-      "uplink", &uplink::v1::UplinkStatus::Stub::GetUplinkStatus, uplink::v1::GetUplinkStatusRequest());
+  return cli::LeadingUplinkStatus(client_);
 }
 
 absl::StatusOr<router::v1::GetRouterStatusResponse> Gateway::RouterStatus() const {

@@ -1,10 +1,15 @@
-// Two routers on one store: their clients reach each other, and may move from one to the other.
+// Two routers, and two uplinks, on one store: clients of both routers reach each other and may move; one uplink has the
+// link.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <signal.h>
 
 #include <future>
+#include <optional>
 
+#include "tests/system/mosquitto.h"
 #include "tests/system/receiver.h"
+#include "tests/system/recorder.h"
 #include "tests/system/rig.h"
 #include "tests/system/tcp_proxy.h"
 
@@ -193,6 +198,78 @@ TEST_F(SharedPortTest, ConnectionsAreSharedOut) {
   EXPECT_EQ(Connect(gateway_.process("router")), kDevices);
   other_.Start();
   EXPECT_TRUE(WaitFor(kPatience, [this] { return Connect(other_) > 0; }));
+}
+
+// A broker as hub, and two uplinks.
+class TwoUplinksTest : public ::testing::Test {
+ protected:
+  ~TwoUplinksTest() override {
+    second_.Kill();
+    if (HasFailure()) fmt::print("--- uplink 1\n{}\n", second_.Log());
+  }
+
+  void Start() {
+    ASSERT_TRUE(hub_.Start());
+    recorder_.emplace(hub_.port());
+    ASSERT_TRUE(recorder_->WaitUntilSubscribed(kPatience));
+    ASSERT_TRUE(gateway_.Start());
+    second_.Start();
+    ASSERT_TRUE(WaitFor(kPatience, [&] { return second_.Log().find("standing by") != std::string::npos; }));
+  }
+  std::string Leader() const {
+    const auto status = gateway_.UplinkStatus();
+    return status.ok() && status->leads() ? status->leader() : "";
+  }
+  Process& Uplink(const std::string& instance) { return instance == "1" ? second_ : gateway_.process("uplink"); }
+  // From now until the other one leads and messages get on.
+  absl::Duration TakeOver(const std::string& before, uint64_t received) {
+    const absl::Time began = absl::Now();
+    EXPECT_TRUE(WaitFor(kPatience, [&] { return !Leader().empty() && Leader() != before; })) << Leader();
+    EXPECT_TRUE(recorder_->WaitForMessages(received + 200, kPatience));
+    return absl::Now() - began;
+  }
+
+  TempDir dir_;
+  Mosquitto hub_{dir_ / "hub"};
+  std::optional<Recorder> recorder_;
+  Gateway gateway_{{.devices = {"dev1"}, .upstream = hub_.url()}};
+  Process second_{{BinDir() + "/holdfast-uplink", "--config", gateway_.config_path(), "--instance", "1"},
+                  gateway_.dir() + "/uplink1.log"};
+};
+
+// P1, P2: whichever leads, stops, is killed or stands still, each message arrives, in order, and a change of leaders
+// repeats what was in flight at most.
+TEST_F(TwoUplinksTest, OtherOneTakesTheLinkOver) {
+  Start();
+  EXPECT_EQ(Leader(), "0");
+  Publisher::Options options = gateway_.Device("dev1");
+  options.rate = 1000;
+  Publisher device(options);
+  ASSERT_TRUE(recorder_->WaitForMessages(200, kPatience));
+
+  // Promised: 1 s after a clean stop, 5 s after a kill. The rest is the room that a loaded test machine needs.
+  EXPECT_TRUE(gateway_.process("uplink").Stop());
+  EXPECT_LT(TakeOver("0", recorder_->different()), absl::Seconds(2));
+  ASSERT_TRUE(gateway_.Start("uplink"));
+  second_.Kill();
+  EXPECT_LT(TakeOver("1", recorder_->different()), absl::Seconds(7));
+  second_.Start();
+
+  // Frozen until its lease is over: when it goes on, it must not touch anything, and ends.
+  Process& frozen = gateway_.process("uplink");
+  frozen.Signal(SIGSTOP);
+  TakeOver("0", recorder_->different());
+  frozen.Signal(SIGCONT);
+  EXPECT_TRUE(frozen.WaitForExit(kPatience));
+  EXPECT_EQ(frozen.exit_code(), 1);
+  EXPECT_TRUE(WaitFor(kPatience, [&] { return frozen.Log().find("leads no more") != std::string::npos; }));
+
+  ASSERT_TRUE(device.Finish(kPatience));
+  ASSERT_TRUE(recorder_->WaitForMessages(device.acknowledged(), kPatience));
+  const DeliveryReport report = Compare({{"dev1", device.acknowledged()}}, recorder_->Arrivals());
+  EXPECT_EQ(report.lost, 0u) << report.Text();
+  EXPECT_EQ(report.out_of_order, 0u) << report.Text();
+  EXPECT_LE(report.duplicates, 3u * 4096u) << report.Text();
 }
 
 }  // namespace

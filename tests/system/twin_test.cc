@@ -201,7 +201,9 @@ TEST(TwinSystemTest, DesiredChangesReachTheDeviceOverARestartOfTheStore) {
   ASSERT_TRUE(device.Connect());
   json followed = json::object();
   for (int i = 1; i <= 6; ++i) {
-    if (i % 2 == 0) ASSERT_TRUE(gateway.Crash("store"));
+    if (i % 2 == 0) {
+      ASSERT_TRUE(gateway.Crash("store"));
+    }
     ASSERT_TRUE(WaitFor(kPatience, [&] { return SetDesired(gateway, "dev1", {{"n", i}}).ok(); }));
     ASSERT_TRUE(device.WaitForPush());
     ASSERT_EQ(device.pushes().size(), 1u);
