@@ -11,7 +11,9 @@
 #include "absl/time/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/status.h"
+#include "lib/rpc/status.h"
 #include "services/uplink/hub_login.h"
+#include "services/uplink/known_gateways.h"
 #include "services/uplink/sync_stream.h"
 #include "services/uplink/wanted_streams.h"
 
@@ -29,6 +31,10 @@ constexpr size_t kSinglesMax = 1000;
 constexpr absl::Duration kDeltaTimeout = absl::Seconds(30);
 // Pages come one by one, each with its retries: the call to auth stays open for all of them.
 constexpr absl::Duration kSnapshotTimeout = absl::Hours(1);
+// Of asking auth, at the start, who is below child gateways.
+constexpr absl::Duration kLoadTimeout = absl::Seconds(10);
+constexpr absl::Duration kLoadRetryMin = absl::Milliseconds(50);
+constexpr absl::Duration kLoadRetryMax = absl::Seconds(1);
 
 bool IsWorthRetry(int code) {
   return code == 408 || code == 429 || code >= 500;
@@ -60,9 +66,10 @@ ScopeSync::ScopeSync(rpc::Channels* auth, Options options, Callbacks callbacks)
       rest_(options_.rest),
       backoff_(options_.backoff_min, options_.backoff_max),
       api_(options_.api),
-      wanted_(std::make_unique<WantedStreams>(auth, [this](iothub::Identity identity, auto channel) {
-        Want({std::move(identity), std::move(channel)});
-      })) {}
+      wanted_(
+          std::make_unique<WantedStreams>(auth, [this](iothub::Identity identity, std::string gateways, auto channel) {
+            Want({std::move(identity), std::move(gateways), std::move(channel)});
+          })) {}
 
 ScopeSync::~ScopeSync() {
   Stop();
@@ -110,7 +117,7 @@ void ScopeSync::Request(Done done) {
 }
 
 void ScopeSync::Refresh(const std::vector<iothub::Identity>& identities) {
-  for (const iothub::Identity& identity : identities) Want({identity, nullptr});
+  for (const iothub::Identity& identity : identities) Want({identity, "", nullptr});
 }
 
 void ScopeSync::Want(Single single) {
@@ -135,7 +142,29 @@ bool ScopeSync::HasWork() const {
          (online_ && !gateway_.empty() && (!requests_.empty() || !singles_.empty() || absl::Now() >= due_));
 }
 
+// Until it is known nobody below a child gateway can be spoken for: the hub would refuse the chain, and what it refuses
+// is taken for gone.
+void ScopeSync::LoadParents() {
+  rpc::Backoff backoff(kLoadRetryMin, kLoadRetryMax);
+  for (;;) {
+    auto parents = ReadKnownGateways(auth_, kLoadTimeout);
+    if (!parents.ok() && rpc::IsTransient(parents.status())) {
+      absl::MutexLock lock(&mutex_);
+      if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), backoff.Next())) return;
+      continue;
+    }
+    if (parents.ok()) {
+      parents_ = *std::move(parents);
+    } else {
+      spdlog::warn("auth does not say who is below child gateways; the next sync will reason=\"{}\"",
+                   Text(parents.status()));
+    }
+    return callbacks_.on_parents(parents_);
+  }
+}
+
 void ScopeSync::Run() {
+  LoadParents();
   for (;;) {
     bool snapshot = false;
     {
@@ -235,7 +264,7 @@ void ScopeSync::AnswerSingles(SyncStream* snapshot) {
       single = std::move(singles_.front());
       singles_.pop_front();
     }
-    Found found = Find(single.identity);
+    Found found = Find(single);
     const absl::Cleanup wipe = [&found] { Wipe(&found.body); };
     auto stream =
         SyncStream::Begin(single.channel ? single.channel : auth_->Pick(), pb::Begin::KIND_DELTA, kDeltaTimeout);
@@ -256,15 +285,21 @@ void ScopeSync::AnswerSingles(SyncStream* snapshot) {
       spdlog::warn("auth did not take what the hub said of an identity identity={} reason=\"{}\"",
                    single.identity.ClientId(), Text(status));
     }
+    if (!found.body.empty() && !single.gateways.empty() &&
+        parents_.try_emplace(single.identity.device_id, single.gateways).second) {
+      callbacks_.on_parents(parents_);
+    }
     callbacks_.on_verdict(single.identity.ClientId(), found.verdict);
   }
 }
 
-ScopeSync::Found ScopeSync::Find(const iothub::Identity& identity) {
-  const auto parents = parents_.find(identity.device_id);
+ScopeSync::Found ScopeSync::Find(const Single& single) {
+  const iothub::Identity& identity = single.identity;
+  const auto known = parents_.find(identity.device_id);
+  const std::string parents = known == parents_.end() ? single.gateways : known->second;
   const auto response = [&]() -> absl::StatusOr<RestClient::Response> {
     ScopeOptions scope = Scope();
-    ScopeCall call = SingleCall(scope, identity, parents == parents_.end() ? "" : parents->second);
+    ScopeCall call = SingleCall(scope, identity, parents);
     ASSIGN_OR_RETURN(RestClient::Response first, CallWithRetries(call));
     if (scope.api != ScopeApi::kNested || first.code != 405) return first;
     scope.api = ScopeApi::kFlat;
