@@ -62,6 +62,31 @@ TEST_F(ChainRulesTest, TrueChainsAreGranted) {
   }
 }
 
+// IoT Hub contract: five layers of gateways below this one, and the client. Each layer counts: one that hangs elsewhere
+// breaks the chain for all below it, and a chain that skips one is untrue.
+TEST_F(ChainRulesTest, FiveLayersAreJudgedLinkByLink) {
+  std::string above = "own";
+  std::string chain;
+  for (int layer = 1; layer <= 5; ++layer) {
+    const std::string gateway = "g" + std::to_string(layer);
+    AddGateway(gateway, above);
+    chain = chain.empty() ? gateway : gateway + ";" + chain;
+    EXPECT_EQ(Judge(chain).decision, Response::DECISION_GRANTED) << chain;
+    above = gateway;
+  }
+  AddLeaf("deep", "g5");
+  chain = "deep;" + chain;
+  EXPECT_EQ(Judge(chain).decision, Response::DECISION_GRANTED) << chain;
+  EXPECT_THAT(ScopeTree(identities_, "own").GatewaysAbove(identities_.at("deep")),
+              ElementsAre("g5", "g4", "g3", "g2", "g1"));
+  ExpectDenied("deep;g5;g4;g2;g1", Response::REASON_WRONG_CHAIN, "g4");
+  identities_["g3"].parent_scopes = {Scope("child")};
+  ExpectDenied(chain, Response::REASON_WRONG_CHAIN, "g3");
+  identities_["g3"].parent_scopes = {Scope("g2")};
+  identities_["g3"].enabled = false;
+  ExpectDenied(chain, Response::REASON_IDENTITY_DISABLED, "g3");
+}
+
 // P11: the highest version of all that it rests on, so that a change of any of them voids it.
 TEST_F(ChainRulesTest, VersionIsTheHighestOfAllLinks) {
   EXPECT_EQ(Judge("leaf;grandchild;child").identity_version, identities_["child/$edgeHub"].version);

@@ -115,8 +115,7 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   WantedIdentities wanted(options.on_demand, clock, *metrics);
   FailureLimits limits(options.failures);
   AuthenticationService authentication(authenticator, cache, hub, wanted, limits, trusted_clock, clock, *metrics);
-  IdentitiesService identities(cache, sync, hub, recipient, wanted, readiness,
-                                 [&] { return OwnDevice(options, hub); });
+  IdentitiesService identities(cache, sync, hub, recipient, wanted, readiness, [&] { return OwnDevice(options, hub); });
   ChildScopesService child_scopes({.authenticator = authenticator,
                                    .cache = cache,
                                    .hub = hub,

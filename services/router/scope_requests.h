@@ -30,8 +30,8 @@ absl::StatusOr<auth::v1::GetScopePageRequest> ReadScopeRequest(ScopeQuestion que
 //   POST /devices/{gateway}/modules/$edgeHub/getDeviceAndModuleOnBehalfOf
 //        {"targetDeviceId", "targetModuleId" | null, "authChain"}
 //
-// with the token of `{gateway}/$edgeHub` in the header Authorization. Who may ask is for auth to judge; here the request
-// is read, and the page that auth sealed is opened, to be written into the caller's TLS connection and wiped
+// with the token of `{gateway}/$edgeHub` in the header Authorization. Who may ask is for auth to judge; here the
+// request is read, and the page that auth sealed is opened, to be written into the caller's TLS connection and wiped
 // (docs/decisions/0010-child-gateways.md). Status: 400 malformed, 401 no good credential, 403 not below that gateway,
 // 404 no such identity, 413 too long, 429 too many failures, 503 auth can't answer now. Thread-safe.
 class ScopeRequests {

@@ -22,9 +22,9 @@ constexpr char kList[] = "/devices/child/modules/$edgeHub/devicesAndModulesInTar
 constexpr char kOne[] = "/devices/child/modules/$edgeHub/getDeviceAndModuleOnBehalfOf";
 
 TEST(ReadScopeRequestTest, BothRequestsOfTheContract) {
-  const auto list = ReadScopeRequest(
-      ScopeQuestion::kList, "child", "$edgeHub",
-      R"({"pageSize":25,"continuationLink":"next","authChain":"leaf;child","more":[1]})");
+  const auto list =
+      ReadScopeRequest(ScopeQuestion::kList, "child", "$edgeHub",
+                       R"({"pageSize":25,"continuationLink":"next","authChain":"leaf;child","more":[1]})");
   ASSERT_TRUE(list.ok()) << list.status();
   EXPECT_EQ(list->gateway_device_id(), "child");
   EXPECT_EQ(list->auth_chain(), "leaf;child");

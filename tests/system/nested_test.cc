@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <filesystem>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "absl/time/clock.h"
@@ -15,6 +16,7 @@
 #include "tests/system/rig.h"
 #include "tests/system/sas.h"
 #include "tests/system/tcp_proxy.h"
+#include "tests/system/tls_device.h"
 
 namespace holdfast::systest {
 namespace {
@@ -106,6 +108,28 @@ class NestedTest : public testing::Test {
             .key = hub_.Key(id),
             .hub_hostname = hub_.hostname(),
             .count = count};
+  }
+  // A device at the child that does what the test says.
+  std::unique_ptr<TlsDevice> Client(const std::string& id) {
+    mqtt::Client::Options options;
+    options.host = "127.0.0.1";
+    options.port = static_cast<uint16_t>(child_->mqtt_port());
+    options.client_id = id;
+    options.user_name = hub_.hostname() + "/" + id + "/?api-version=2021-04-12";
+    options.password = SasToken(hub_.hostname(), id, hub_.Key(id));
+    return std::make_unique<TlsDevice>(std::move(options));
+  }
+  // The first message that came on such a topic.
+  static std::optional<TlsDevice::Message> WaitForTopic(const TlsDevice& device, std::string_view prefix) {
+    std::optional<TlsDevice::Message> found;
+    WaitFor(kPatience, [&] {
+      for (const TlsDevice::Message& message : device.received()) {
+        if (message.topic.starts_with(prefix)) found = message;
+        if (found) return true;
+      }
+      return false;
+    });
+    return found;
   }
   std::string EdgeHubToken(const std::string& gateway) {
     return SasToken(hub_.hostname(), gateway, hub_.Key(gateway + "/$edgeHub"), 3600, "$edgeHub");
@@ -246,7 +270,39 @@ TEST_F(NestedTest, ParentThatCanNotSyncStillSpeaksForTheLeaf) {
   leaf.Allow(20);
   ASSERT_TRUE(leaf.WaitUntilAcknowledged(20, kPatience));
   EXPECT_TRUE(hub_.WaitForMessages(20, kPatience));
+  EXPECT_EQ(parent_->QueueRecords("upstream/dead"), 0u);
   ExpectAll({&leaf}, 256);
+}
+
+// P1, P10: what the hub has for a client passes both gateways: messages, method calls and twins, there and back.
+TEST_F(NestedTest, WhatTheHubHasForTheLeafPassesBothGateways) {
+  Begin();
+  const auto leaf = Client("leaf");
+  ASSERT_TRUE(leaf->WaitConnected());
+  leaf->Subscribe({"devices/leaf/messages/devicebound/#"});
+  leaf->Subscribe({"$iothub/methods/POST/#", "$iothub/twin/res/#", "$iothub/twin/PATCH/properties/desired/#"}, 0);
+
+  hub_.SendToDevice("leaf", "from afar");
+  const auto message = WaitForTopic(*leaf, "devices/leaf/messages/devicebound/");
+  ASSERT_TRUE(message.has_value());
+  EXPECT_EQ(message->payload, "from afar");
+
+  const auto invoke = [&] { return hub_.Invoke("leaf", "reboot", {{"delay", 3}}, 30, 20); };
+  auto answer = std::async(std::launch::async, invoke);
+  const auto call = WaitForTopic(*leaf, "$iothub/methods/POST/reboot/");
+  ASSERT_TRUE(call.has_value());
+  EXPECT_EQ(json::parse(call->payload), json({{"delay", 3}}));
+  leaf->Publish("$iothub/methods/res/217/" + call->topic.substr(call->topic.find('?')), "true", 0);
+  EXPECT_EQ(answer.get().body.value("status", 0), 217);
+
+  hub_.PatchDesired("leaf", {{"mode", "eco"}});
+  const auto desired = WaitForTopic(*leaf, "$iothub/twin/PATCH/properties/desired/");
+  ASSERT_TRUE(desired.has_value());
+  EXPECT_EQ(json::parse(desired->payload).value("mode", ""), "eco");
+  leaf->Publish("$iothub/twin/PATCH/properties/reported/?$rid=1", R"({"mode":"eco"})", 0);
+  EXPECT_TRUE(WaitFor(kPatience, [&] {
+    return hub_.Twin("leaf").at("properties").at("reported").value("mode", "") == "eco";
+  })) << hub_.Twin("leaf");
 }
 
 // P11: who is removed at the hub is out at the parent with its next sync and at the child with its own.
