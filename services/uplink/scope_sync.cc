@@ -32,7 +32,7 @@ constexpr absl::Duration kDeltaTimeout = absl::Seconds(30);
 // Pages come one by one, each with its retries: the call to auth stays open for all of them.
 constexpr absl::Duration kSnapshotTimeout = absl::Hours(1);
 // Of asking auth, at the start, who is below child gateways.
-constexpr absl::Duration kLoadTimeout = absl::Seconds(10);
+constexpr absl::Duration kLoadTimeout = absl::Seconds(5);
 constexpr absl::Duration kLoadRetryMin = absl::Milliseconds(50);
 constexpr absl::Duration kLoadRetryMax = absl::Seconds(1);
 
@@ -190,6 +190,7 @@ void ScopeSync::RunSnapshot() {
     absl::MutexLock lock(&mutex_);
     requests.swap(requests_);
     status_.syncing = true;
+    due_ = absl::InfiniteFuture();
   }
   const absl::Time began = absl::Now();
   StringMap<std::string> parents;
@@ -200,7 +201,8 @@ void ScopeSync::RunSnapshot() {
     status_.syncing = false;
     if (counts.ok()) {
       backoff_.Reset();
-      due_ = absl::Now() + options_.refresh_interval;
+      // Unless another one has been asked for meanwhile.
+      due_ = std::min(due_, absl::Now() + options_.refresh_interval);
       ++status_.snapshots;
       status_.last_sync = absl::Now();
       status_.last_sync_took = took;
@@ -214,6 +216,7 @@ void ScopeSync::RunSnapshot() {
   }
   if (counts.ok()) {
     parents_ = parents;
+    absl::erase_if(doubted_, [this](const auto& doubt) { return !parents_.contains(doubt.first); });
     spdlog::info("scope synced identities={} added={} changed={} removed={} took={}", counts->known(), counts->added,
                  counts->changed, counts->removed, absl::FormatDuration(absl::Trunc(took, absl::Milliseconds(1))));
   } else {
@@ -285,22 +288,45 @@ void ScopeSync::AnswerSingles(SyncStream* snapshot) {
       spdlog::warn("auth did not take what the hub said of an identity identity={} reason=\"{}\"",
                    single.identity.ClientId(), Text(status));
     }
-    if (!found.body.empty() && !single.gateways.empty() &&
-        parents_.try_emplace(single.identity.device_id, single.gateways).second) {
-      callbacks_.on_parents(parents_);
-    }
     callbacks_.on_verdict(single.identity.ClientId(), found.verdict);
   }
 }
 
 ScopeSync::Found ScopeSync::Find(const Single& single) {
-  const iothub::Identity& identity = single.identity;
-  const auto known = parents_.find(identity.device_id);
-  const std::string parents = known == parents_.end() ? single.gateways : known->second;
+  const std::string& device = single.identity.device_id;
+  const auto at = parents_.find(device);
+  const std::string known = at == parents_.end() ? "" : at->second;
+  // What a child gateway said of the way to it: the hub may prove it true, and nothing else. Or a gateway that lies
+  // would have those of others removed.
+  if (!single.gateways.empty() && single.gateways != known) {
+    Found found = FindBy(single.identity, single.gateways);
+    if (!found.body.empty()) {
+      parents_[device] = single.gateways;
+      callbacks_.on_parents(parents_);
+    }
+    if (found.verdict != Verdict::kGone) return found;
+  }
+  Found found = FindBy(single.identity, known);
+  if (found.verdict == Verdict::kGone && !known.empty() && !IsGoneBelow(device)) return {};
+  if (!found.body.empty()) doubted_.erase(device);
+  return found;
+}
+
+// Who is not found below a child gateway may be below another one by now: a snapshot shows that, so one is made first.
+bool ScopeSync::IsGoneBelow(const std::string& device) {
+  absl::MutexLock lock(&mutex_);
+  // One that is under way may have passed the device's page.
+  const auto [doubt, is_new] = doubted_.try_emplace(device, status_.snapshots + (status_.syncing ? 1 : 0));
+  if (is_new) due_ = absl::InfinitePast();
+  if (status_.snapshots <= doubt->second) return false;
+  doubted_.erase(doubt);
+  return true;
+}
+
+ScopeSync::Found ScopeSync::FindBy(const iothub::Identity& identity, const std::string& parents) {
   const auto response = [&]() -> absl::StatusOr<RestClient::Response> {
     ScopeOptions scope = Scope();
-    ScopeCall call = SingleCall(scope, identity, parents);
-    ASSIGN_OR_RETURN(RestClient::Response first, CallWithRetries(call));
+    ASSIGN_OR_RETURN(RestClient::Response first, CallWithRetries(SingleCall(scope, identity, parents)));
     if (scope.api != ScopeApi::kNested || first.code != 405) return first;
     scope.api = ScopeApi::kFlat;
     return CallWithRetries(SingleCall(scope, identity, ""));
@@ -313,8 +339,8 @@ ScopeSync::Found ScopeSync::Find(const Single& single) {
     case 401:
     case 403:
     case 404:
-      spdlog::info("the hub knows an identity no more, or not as ours identity={} code={}", identity.ClientId(),
-                   response->code);
+      spdlog::info("the hub knows an identity no more, or not as ours identity={} gateways={} code={}",
+                   identity.ClientId(), parents, response->code);
       return {Verdict::kGone, ""};
     default:
       return {};

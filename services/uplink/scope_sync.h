@@ -108,7 +108,7 @@ class ScopeSync {
  private:
   struct Single {
     iothub::Identity identity;
-    std::string gateways;                    // as JoinGateways: what auth was told, if that is not known here
+    std::string gateways;                    // as JoinGateways: what a child gateway said; empty: nothing
     std::shared_ptr<grpc::Channel> channel;  // of the auth that asked; null: any
   };
   struct Found {
@@ -124,6 +124,8 @@ class ScopeSync {
   absl::Status WalkPages(ScopeWalk* walk, SyncStream* stream);
   void AnswerSingles(SyncStream* snapshot);
   Found Find(const Single& single);
+  Found FindBy(const iothub::Identity& identity, const std::string& parents);
+  bool IsGoneBelow(const std::string& device);
   void LoadParents();
   absl::StatusOr<RestClient::Response> CallWithRetries(const ScopeCall& call);
   absl::Duration RetryWait(const absl::StatusOr<RestClient::Response>& response, int attempt);
@@ -140,6 +142,8 @@ class ScopeSync {
   ScopeApi api_;
   std::vector<Single> gone_meanwhile_;
   StringMap<std::string> parents_;
+  // Devices of parents_ that the hub did not find there: believed once there were more snapshots than this.
+  StringMap<uint64_t> doubted_;
 
   mutable absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -305,6 +305,47 @@ TEST_F(NestedTest, WhatTheHubHasForTheLeafPassesBothGateways) {
   })) << hub_.Twin("leaf");
 }
 
+// P1: a leaf has moved to another child gateway while its messages lay at the parent, and the parent can't sync yet:
+// the hub refuses the way that the parent knows, and that must not be taken for an end of the leaf.
+TEST_F(NestedTest, MessagesOfALeafThatMovesBetweenChildrenWaitForTheSync) {
+  hub_.PutEdge("second", "parent");
+  Begin();
+  Publisher leaf(Device("leaf", 10));
+  ASSERT_TRUE(leaf.WaitUntilAcknowledged(10, kPatience));
+  ASSERT_TRUE(hub_.WaitForMessages(10, kPatience));
+  CutHub();
+  leaf.Allow(20);
+  ASSERT_TRUE(leaf.WaitUntilAcknowledged(20, kPatience));
+  ASSERT_TRUE(child_->WaitUntilDrained(kPatience));
+  hub_.PutLeaf("leaf", "second");
+  hub_.ClearFaults();
+  const uint64_t no_sync =
+      hub_.SetFault({{"kind", "rest_status"}, {"code", 503}, {"path", "devicesAndModulesInTargetDeviceScope"}});
+  // Refused, and asked about.
+  const auto is_doubtful = [&] {
+    return parent_->process("uplink").Log().find("not as ours identity=leaf") != std::string::npos;
+  };
+  ASSERT_TRUE(WaitFor(kPatience, is_doubtful));
+  ASSERT_TRUE(WaitFor(kPatience, [&] { return hub_.Struck(no_sync) > 0; }));
+  hub_.ClearFaults();
+  EXPECT_TRUE(hub_.WaitForMessages(20, kPatience));
+  EXPECT_EQ(parent_->QueueRecords("upstream/dead"), 0u);
+}
+
+// P11: what a child gateway says of another's device is not believed, and does that device no harm.
+TEST_F(NestedTest, ChildThatLiesAboutOthersHarmsNobody) {
+  Begin();
+  Publisher::Options as_near = Device("near", 1);
+  as_near.port = parent_->mqtt_port();
+  Publisher near(as_near);
+  ASSERT_TRUE(near.WaitUntilAcknowledged(1, kPatience));
+  EXPECT_EQ(OnBehalf("near", "near;child"), kNotAuthorized);
+  near.Allow(2);
+  EXPECT_TRUE(near.WaitUntilAcknowledged(2, kPatience));
+  EXPECT_EQ(near.connects(), 1u);
+  EXPECT_EQ(Login(*parent_, "near"), kAccepted);
+}
+
 // P11: who is removed at the hub is out at the parent with its next sync and at the child with its own.
 TEST_F(NestedTest, RemovedLeafIsOutAtTheChild) {
   Begin();
