@@ -75,6 +75,7 @@ class NestedTest : public testing::Test {
     config["uplink.ca_file"] = Quoted(ca_file);
     config["uplink.ack_timeout"] = "\"1s\"";
     config["uplink.ping_timeout"] = "\"1s\"";
+    config["uplink.keep_alive"] = "\"2s\"";
     config["uplink.backoff_max"] = "\"2s\"";
     return std::make_unique<Gateway>(Gateway::Options{.devices = {},
                                                       .upstream = fmt::format("iothub://localhost:{}", upstream_port),
@@ -119,12 +120,13 @@ class NestedTest : public testing::Test {
     options.password = SasToken(hub_.hostname(), id, hub_.Key(id));
     return std::make_unique<TlsDevice>(std::move(options));
   }
-  // The first message that came on such a topic.
-  static std::optional<TlsDevice::Message> WaitForTopic(const TlsDevice& device, std::string_view prefix) {
+  // The first message that came on such a topic with such a text.
+  static std::optional<TlsDevice::Message> WaitForTopic(const TlsDevice& device, std::string_view prefix,
+                                                        std::string_view text = "") {
     std::optional<TlsDevice::Message> found;
     WaitFor(kPatience, [&] {
       for (const TlsDevice::Message& message : device.received()) {
-        if (message.topic.starts_with(prefix)) found = message;
+        if (message.topic.starts_with(prefix) && message.payload.find(text) != std::string::npos) found = message;
         if (found) return true;
       }
       return false;
@@ -296,9 +298,7 @@ TEST_F(NestedTest, WhatTheHubHasForTheLeafPassesBothGateways) {
   EXPECT_EQ(answer.get().body.value("status", 0), 217);
 
   hub_.PatchDesired("leaf", {{"mode", "eco"}});
-  const auto desired = WaitForTopic(*leaf, "$iothub/twin/PATCH/properties/desired/");
-  ASSERT_TRUE(desired.has_value());
-  EXPECT_EQ(json::parse(desired->payload).value("mode", ""), "eco");
+  EXPECT_TRUE(WaitForTopic(*leaf, "$iothub/twin/PATCH/properties/desired/", R"("mode":"eco")"));
   leaf->Publish("$iothub/twin/PATCH/properties/reported/?$rid=1", R"({"mode":"eco"})", 0);
   EXPECT_TRUE(WaitFor(kPatience, [&] {
     return hub_.Twin("leaf").at("properties").at("reported").value("mode", "") == "eco";
@@ -425,6 +425,17 @@ TEST_F(NestedTest, ScopeIsToldToTheGatewaysOwnEdgeHubOnly) {
   refused(400, AskParent("child", list, {{"authChain", "leaf;child"}}, EdgeHubToken("child")));
   refused(404, AskParent("child", "getDeviceAndModuleOnBehalfOf",
                          {{"targetDeviceId", "nobody"}, {"authChain", "nobody;child"}}, EdgeHubToken("child")));
+}
+
+// P5: a parent that never synced refuses nobody; it says when to come again.
+TEST_F(NestedTest, ParentThatNeverSyncedTellsTheChildToComeAgain) {
+  const std::string token = EdgeHubToken("child");
+  hub_.Stop();
+  ASSERT_TRUE(parent_->Start());
+  const HttpsAnswer answer =
+      AskParent("child", "devicesAndModulesInTargetDeviceScope", {{"authChain", "child"}}, token);
+  EXPECT_EQ(answer.status, 503) << answer.body;
+  EXPECT_EQ(answer.retry_after, "5");
 }
 
 }  // namespace
