@@ -221,16 +221,16 @@ TEST_F(RouterTest, ChildGatewaySpeaksForAClient) {
 
 // P11: the grant ends when any link of the chain does.
 TEST_F(RouterTest, ClientOfARemovedGatewayIsOut) {
-  auth_.SetVersion(1);
   Start();
   const auto connect = OnBehalf("leaf", "hub/leaf/?api-version=2021-04-12&auth-chain=leaf%3Bchild%3Btop");
+  uint64_t version = 1;
   for (const char* link : {"child", "top"}) {
+    auth_.SetVersion(version);
     Peer peer = NewPeer();
     ASSERT_THAT(peer.Connect(connect), Optional(CodeIs(kAccepted)));
-    identities_.Push(Listed({link}, 2, /*enabled=*/false));
+    identities_.Push(Listed({link}, ++version, /*enabled=*/false));
     EXPECT_TRUE(peer.Closed()) << link;
-    identities_.Push(Listed({link}, 3));
-    auth_.SetVersion(3);
+    identities_.Push(Listed({link}, ++version));
   }
 }
 

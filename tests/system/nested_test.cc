@@ -24,6 +24,7 @@ namespace {
 using nlohmann::json;
 using testing::HasSubstr;
 using testing::Not;
+using testing::StartsWith;
 using Config = std::map<std::string, std::string>;
 
 constexpr auto kAccepted = mqtt::ConnackCode::kAccepted;
@@ -258,7 +259,12 @@ TEST_F(NestedTest, NothingIsLostAndOrderHoldsWhicheverLinkIsCut) {
 
   std::map<std::string, std::set<std::string>> ids;  // of each body
   for (const HubEvent& event : hub_.Events()) ids[event.body].insert(event.properties.at("hf-id"));
-  for (const auto& [body, of_it] : ids) EXPECT_EQ(of_it.size(), 1u) << body;
+  const auto queue = child_->UpstreamQueue();
+  ASSERT_TRUE(queue.ok()) << queue.status();
+  for (const auto& [body, of_it] : ids) {
+    EXPECT_EQ(of_it.size(), 1u) << body;
+    EXPECT_THAT(*of_it.begin(), StartsWith(queue->incarnation() + "-")) << "the child's, not the parent's";
+  }
 }
 
 // P1, P2: the parent's uplink begins anew, and the hub's scope API is away: it still knows the way to the leaf.
