@@ -8,6 +8,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "holdfast/store/v1/store.grpc.pb.h"
+#include "lib/rpc/server.h"
 #include "lib/testing/temp_dir.h"
 
 namespace holdfast::cli {
@@ -97,6 +99,22 @@ TEST(CommandTest, CertsInitTwiceKeepsWhatIsThere) {
   const Outcome shown = Shell("certs show --dir " + (dir / "ca"));
   EXPECT_EQ(shown.exit_code, 0);
   EXPECT_THAT(shown.output, HasSubstr("device_ca.pem"));
+}
+
+// A store that reopens its database after a failed write is up, and does not do its work.
+TEST(CommandTest, HealthIsThatOfTheWorkUnlessAskedForTheProcess) {
+  const TempDir dir;
+  store::v1::Queues::Service queues;
+  const auto server = rpc::Server::Create({.run_dir = dir.path(), .service = "store"}, {&queues});
+  ASSERT_TRUE(server.ok()) << server.status();
+  const std::string health = "--run-dir " + dir.path() + " health store ";
+  (*server)->SetServing(true);
+  EXPECT_EQ(Shell(health).exit_code, 0);
+  (*server)->SetServing("holdfast.store.v1.Queues", false);
+  const Outcome outcome = Shell(health + "2>&1");
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.output, HasSubstr("can't do its work"));
+  EXPECT_EQ(Shell(health + "--grpc-service ''").exit_code, 0);
 }
 
 TEST(CommandTest, PurgeAsksForYes) {

@@ -162,6 +162,7 @@ void AddDevCommand(CLI::App* app, Context* context) {
   dev->add_option("--mqtts-port", options->mqtts_port, "MQTT over TLS [a free port, kept]")
       ->check(CLI::Range(1, 65535));
   dev->add_option("--hostname", options->hostname, "The name by which devices reach this machine [localhost]");
+  dev->add_flag("--encrypt", options->encrypt, "Encrypt what is stored; it stays so at later starts");
   dev->add_option("--log-level", options->log_level, "Of the services [the configuration's, else info]")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}));
   dev->footer(

@@ -165,6 +165,14 @@ void ServeModules(DevDirectory* d) {
   d->environment.push_back(fmt::format("HOLDFAST_AUTH_WORKLOAD_DEVICE_ID={}", kOwnDevice));
 }
 
+// Where the key is, what is stored can't be read without it: later starts need not ask for it again.
+void EncryptStore(const DevOptions& options, DevDirectory* d) {
+  const std::string key_file = d->data_dir + "/secrets/store.key";
+  std::error_code error;
+  if (!options.encrypt && !fs::exists(key_file, error)) return;
+  d->environment.push_back("HOLDFAST_STORE_ENCRYPTION_KEY_FILE=" + key_file);
+}
+
 }  // namespace
 
 absl::StatusOr<DevDirectory> PrepareDevDirectory(const DevOptions& options) {
@@ -185,6 +193,7 @@ absl::StatusOr<DevDirectory> PrepareDevDirectory(const DevOptions& options) {
   const std::string secrets = d.data_dir + "/secrets";
   RETURN_IF_ERROR(pki::InitCertificates(secrets, d.hostname, absl::Now()).status());
   d.ca_file = secrets + "/" + pki::kRootCaFile;
+  EncryptStore(options, &d);
   if (options.hub.empty()) {
     ASSIGN_OR_RETURN(DevIdentities identities,
                      ProvideIdentities(d.dir + "/identities.toml", options.devices, options.modules));

@@ -6,7 +6,7 @@
 //   0600 DIR/hub/              with --hub iothub: the simulated hub's registry, certificates and ports (dev_hub.h)
 //   DIR/dev.json          what `dev --json` prints, kept up to date with the processes' ids; 0600
 //   DIR/dev.lock          held while `holdfast dev` runs
-//   DIR/data/             data_dir: the store's database, auth's keys and the CAs (data/secrets)
+//   DIR/data/             data_dir: the store's database, auth's keys, store's and the CAs (data/secrets)
 //   DIR/run/              run_dir: sockets; elsewhere, by a short name, if DIR's path is too long for a socket
 #pragma once
 
@@ -36,6 +36,7 @@ struct DevOptions {
   std::optional<uint16_t> https_port;
   int devices = 1;
   int modules = 0;
+  bool encrypt = false;   // what is stored; once on it stays on
   std::string log_level;  // Empty: the configuration's.
 };
 

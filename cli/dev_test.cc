@@ -130,6 +130,25 @@ TEST_F(DevTest, ModulesHaveTheirEnvironmentAndKeepIt) {
   EXPECT_EQ(WaitForEnd(*second), 0);
 }
 
+TEST_F(DevTest, EncryptionOnceOnStaysOn) {
+  const std::string key_file = dir() + "/data/secrets/store.key";
+  const auto is_told = [&] {
+    const std::string environment = ReadAll("/proc/" + std::to_string(PidNow("store")) + "/environ");
+    return environment.find("HOLDFAST_STORE_ENCRYPTION_KEY_FILE=" + key_file) != std::string::npos;
+  };
+  for (const char* options : {"", "--encrypt", ""}) {
+    std::filesystem::remove(stdout_path());
+    auto dev = Start(std::string("--json ") + options);
+    ASSERT_TRUE(WaitForJson().is_object()) << Stderr();
+    const bool asked = *options != '\0';
+    EXPECT_EQ(is_told(), asked || std::filesystem::exists(key_file));
+    if (asked) std::ofstream(key_file) << "as a real store makes it";
+    dev->Signal(SIGTERM);
+    ASSERT_EQ(WaitForEnd(*dev), 0);
+  }
+  EXPECT_TRUE(std::filesystem::exists(key_file)) << "the last start had it without being asked";
+}
+
 TEST_F(DevTest, StopsInReverseOrderAndPrefixesLogs) {
   auto dev = Start("--json");
   ASSERT_TRUE(WaitForJson().is_object()) << Stderr();

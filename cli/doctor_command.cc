@@ -63,7 +63,7 @@ Check CheckClock() {
 
 Check CheckService(const Gateway& gateway, const Instance& instance) {
   const std::string name = instance.name == "0" ? instance.service : instance.service + "/" + instance.name;
-  const HealthReport report = gateway.CheckHealth(instance, kHealthTimeout);
+  const HealthReport report = gateway.CheckHealth(instance, kHealthTimeout, WorkingService(instance.service));
   if (report.health == Health::kServing) return {name, Verdict::kOk, fmt::format("serving, pid {}", report.pid), ""};
   return {name, Verdict::kFault, std::string(HealthName(report.health)), report.detail};
 }

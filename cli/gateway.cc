@@ -81,6 +81,12 @@ std::string_view HealthName(Health health) {
   return "down";
 }
 
+std::string_view WorkingService(std::string_view service) {
+  if (service == "store") return "holdfast.store.v1.Queues";
+  if (service == "uplink") return "holdfast.uplink.v1.UplinkStatus";
+  return "";
+}
+
 absl::Status ProbeSocket(std::string_view service, const std::string& socket_path, pid_t* pid) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -172,7 +178,7 @@ HealthReport Gateway::CheckHealth(const Instance& instance, absl::Duration timeo
   if (status.ok()) {
     report.health = response == kServingResponse ? Health::kServing : Health::kNotServing;
     if (report.health == Health::kNotServing) {
-      report.detail = fmt::format("{0} runs but is not ready to serve; holdfast-{0}'s log says why", instance.service);
+      report.detail = fmt::format("{0} runs but can't do its work now; holdfast-{0}'s log says why", instance.service);
     }
   } else if (status.error_code() == grpc::StatusCode::NOT_FOUND) {
     report.detail = fmt::format("{} has no service of the name \"{}\"", instance.service, grpc_service);

@@ -36,6 +36,10 @@ enum class Health {
 
 std::string_view HealthName(Health health);
 
+// The gRPC service whose health tells whether `service` does its work, where the process says that it serves even when
+// it does not: a store that reopens its database, an uplink that is connected and does not drain. "" = the process.
+std::string_view WorkingService(std::string_view service);
+
 struct HealthReport {
   Health health = Health::kUnreachable;
   // 0 if unknown.
@@ -54,7 +58,7 @@ class Gateway {
   // Instances of a service by their sockets, in order of name; instance "0" if there is none.
   std::vector<Instance> Instances(std::string_view service) const;
 
-  // grpc.health.v1 of one instance: of the whole process, or of one gRPC service by its full name.
+  // grpc.health.v1 of one instance: of the process, or of one gRPC service by its full name.
   HealthReport CheckHealth(const Instance& instance, absl::Duration timeout, std::string_view grpc_service = "") const;
 
   // Calls one method of the first instance that can be connected to. UNAVAILABLE with a sentence that says which

@@ -1,4 +1,4 @@
-// `holdfast routes check|eval`: the route language without a gateway.
+// `holdfast routes list`: the routes in force and what they did; `routes check|eval`: the language without a gateway.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,8 +9,11 @@
 
 #include "absl/status/status.h"
 #include "cli/context.h"
+#include "cli/gateway.h"
 #include "cli/message_line.h"
 #include "cli/output.h"
+#include "holdfast/router/v1/router.grpc.pb.h"
+#include "lib/base/log.h"
 #include "lib/base/status.h"
 #include "lib/routes/edgehub_settings.h"
 #include "lib/routes/route_table.h"
@@ -228,11 +231,68 @@ int RunEval(const Context& context, const EvalOptions& options) {
   return kExitOk;
 }
 
+nlohmann::json RoutesJson(const router::v1::Settings& settings) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const router::v1::Route& route : settings.routes()) {
+    list.push_back({{"name", route.name()},
+                    {"route", route.text()},
+                    {"priority", route.priority()},
+                    {"time_to_live_secs", route.ttl_seconds()},
+                    {"matched", route.matched()},
+                    {"undefined", route.undefined()}});
+  }
+  nlohmann::json result = {{"source", settings.source()},
+                           {"error", settings.error()},
+                           {"time_to_live_secs", settings.ttl_seconds()},
+                           {"unmatched", settings.unmatched()},
+                           {"routes", std::move(list)}};
+  if (settings.has_version()) result["version"] = settings.version();
+  return result;
+}
+
+std::string TtlText(int64_t seconds) {
+  return seconds < 0 ? "for ever" : HumanDuration(absl::Seconds(seconds));
+}
+
+int RunList(const Context& context) {
+  const auto options = ResolveOptions(context);
+  if (!options.ok()) return Fail(context, options.status());
+  const auto status =
+      Gateway(options->run_dir)
+          .Call<router::v1::Sessions, router::v1::GetRouterStatusResponse>(
+              "router", &router::v1::Sessions::Stub::GetRouterStatus, router::v1::GetRouterStatusRequest());
+  if (!status.ok()) return Fail(context, status.status());
+  const router::v1::Settings& settings = status->settings();
+  if (context.json) {
+    PrintJson(RoutesJson(settings));
+    return kExitOk;
+  }
+  fmt::print("from {}{}; messages live {} if a route says nothing\n", Printable(settings.source()),
+             settings.has_version() ? fmt::format(" (version {})", settings.version()) : "",
+             TtlText(settings.ttl_seconds()));
+  if (!settings.error().empty()) {
+    fmt::print("the latest settings were refused, those before them are in force: {}\n", Printable(settings.error()));
+  }
+  Table table({"ROUTE", "MATCHED", "UNDEFINED", "PRIORITY", "TTL", "TEXT"});
+  for (const router::v1::Route& route : settings.routes()) {
+    table.Add({Printable(route.name()), fmt::to_string(route.matched()), fmt::to_string(route.undefined()),
+               route.priority() == routes::kDefaultPriority ? "last" : fmt::to_string(route.priority()),
+               route.ttl_seconds() == 0 ? "" : TtlText(route.ttl_seconds()), Printable(route.text())});
+  }
+  fmt::print("\n{}{} messages matched no route\n", table.Text(), settings.unmatched());
+  return kExitOk;
+}
+
 }  // namespace
 
 void AddRoutesCommand(CLI::App* app, Context* context) {
-  CLI::App* routes = app->add_subcommand("routes", "Checks and tries routes; needs no gateway");
-  routes->require_subcommand(1);
+  CLI::App* routes = app->add_subcommand("routes", "The routes in force; checks and tries others");
+  routes->require_subcommand(0, 1);
+  routes->callback([=] {
+    if (routes->get_subcommands().empty()) context->run = [=] { return RunList(*context); };
+  });
+  CLI::App* list = routes->add_subcommand("list", "The routes in force, and how many messages each took (the default)");
+  list->callback([=] { context->run = [=] { return RunList(*context); }; });
   const auto check_options = std::make_shared<CheckOptions>();
   CLI::App* check = routes->add_subcommand("check", "Whether the routes of a file compile, and what they are");
   check->footer(kCheckFooter);

@@ -31,7 +31,7 @@ std::vector<ServiceHealth> CheckAll(const Gateway& gateway) {
   std::vector<ServiceHealth> all;
   for (const std::string_view service : kServices) {
     for (Instance& instance : gateway.Instances(service)) {
-      HealthReport report = gateway.CheckHealth(instance, kHealthTimeout);
+      HealthReport report = gateway.CheckHealth(instance, kHealthTimeout, WorkingService(service));
       all.push_back({std::move(instance), std::move(report)});
     }
   }
@@ -217,6 +217,10 @@ void PrintStore(const Snapshot& s) {
   fmt::print("store     {} of {} used, {} records in {} queues, {} free on the disk{}{}\n",
              HumanBytes(s.store->bytes()), HumanBytes(s.store->bytes_max()), records, s.queues->queues_size(),
              HumanBytes(s.store->disk_free_bytes()), s.store->reason().empty() ? "" : ": ", s.store->reason());
+  if (s.store->encryption_key_id().empty()) return;
+  fmt::print("          encrypted with key {}", s.store->encryption_key_id());
+  for (const std::string& id : s.store->older_encryption_key_ids()) fmt::print(", some still with {}", id);
+  fmt::print("{}\n", s.store->holds_plaintext() ? ", some not encrypted yet" : "");
 }
 
 void PrintPeople(const Gateway& gateway, const Snapshot& s) {

@@ -105,7 +105,10 @@ nlohmann::json StoreStatusJson(const store::v1::GetStoreStatusResponse& status) 
           {"disk_free_floor_bytes", status.disk_free_floor_bytes()},
           {"edge_clock_seconds", absl::ToDoubleSeconds(ToDuration(status.edge_clock()))},
           {"damaged_files", status.damaged_files()},
-          {"corrupt_records", status.corrupt_records()}};
+          {"corrupt_records", status.corrupt_records()},
+          {"encryption_key_id", status.encryption_key_id()},
+          {"older_encryption_key_ids", status.older_encryption_key_ids()},
+          {"holds_plaintext", status.holds_plaintext()}};
 }
 
 }  // namespace holdfast::cli

@@ -45,14 +45,9 @@ uint32_t IndexOf(const Endpoint& endpoint, std::vector<Endpoint>* endpoints) {
   return static_cast<uint32_t>(endpoints->size() - 1);
 }
 
-// Keeps one destination for each endpoint, at the best priority; of equal ones the first.
-void Add(const Destination& destination, Decision* decision) {
-  for (Destination& other : decision->destinations) {
-    if (other.endpoint != destination.endpoint) continue;
-    if (destination.priority < other.priority) other = destination;
-    return;
-  }
-  decision->destinations.push_back(destination);
+void Sort(Decision* decision) {
+  std::sort(decision->destinations.begin(), decision->destinations.end(),
+            [](const Destination& a, const Destination& b) { return a.endpoint < b.endpoint; });
 }
 
 }  // namespace
@@ -106,6 +101,31 @@ absl::StatusOr<std::shared_ptr<const RouteTable>> RouteTable::Compile(std::vecto
   return table;
 }
 
+void RouteTable::Add(size_t i, Decision* decision) const {
+  const Entry& entry = routes_[i];
+  const Destination destination = {entry.endpoint, entry.definition.priority, entry.definition.ttl_seconds,
+                                   static_cast<uint32_t>(i)};
+  for (Destination& other : decision->destinations) {
+    if (other.endpoint != destination.endpoint) continue;
+    if (destination.priority < other.priority) other = destination;
+    return;
+  }
+  decision->destinations.push_back(destination);
+}
+
+std::optional<Decision> RouteTable::SameForAll() const {
+  if (routes_.empty()) return std::nullopt;
+  Decision decision;
+  for (size_t i = 0; i < routes_.size(); ++i) {
+    const Route& route = routes_[i].route;
+    // A source that matches a device's message matches every other: that of a module is longer.
+    if (route.condition.has_value() || !route.source.Matches(kLeafSource)) return std::nullopt;
+    Add(i, &decision);
+  }
+  Sort(&decision);
+  return decision;
+}
+
 Decision RouteTable::Evaluate(const Message& message) const {
   Decision decision;
   MessageBody body(message);
@@ -121,12 +141,10 @@ Decision RouteTable::Evaluate(const Message& message) const {
       counters_[i].undefined.fetch_add(1, std::memory_order_relaxed);
     } else if (truth == Truth::kTrue) {
       counters_[i].matched.fetch_add(1, std::memory_order_relaxed);
-      Add({entry.endpoint, entry.definition.priority, entry.definition.ttl_seconds, static_cast<uint32_t>(i)},
-          &decision);
+      Add(i, &decision);
     }
   }
-  std::sort(decision.destinations.begin(), decision.destinations.end(),
-            [](const Destination& a, const Destination& b) { return a.endpoint < b.endpoint; });
+  Sort(&decision);
   if (decision.destinations.empty()) {
     decision.no_match = !source_matched ? NoMatch::kSource : (undefined ? NoMatch::kUndefined : NoMatch::kFalse);
   }
@@ -135,12 +153,14 @@ Decision RouteTable::Evaluate(const Message& message) const {
 }
 
 RouteCounts RouteTable::counts(size_t route) const {
-  return {counters_[route].matched.load(std::memory_order_relaxed),
+  const uint64_t by_all = matched_by_all_.count.load(std::memory_order_relaxed);
+  return {counters_[route].matched.load(std::memory_order_relaxed) + by_all,
           counters_[route].undefined.load(std::memory_order_relaxed)};
 }
 
 uint64_t RouteTable::messages(NoMatch reason) const {
-  return messages_[static_cast<size_t>(reason)].count.load(std::memory_order_relaxed);
+  const uint64_t by_all = reason == NoMatch::kNone ? matched_by_all_.count.load(std::memory_order_relaxed) : 0;
+  return messages_[static_cast<size_t>(reason)].count.load(std::memory_order_relaxed) + by_all;
 }
 
 }  // namespace holdfast::routes

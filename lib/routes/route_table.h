@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -106,6 +107,11 @@ class RouteTable {
   // need (Condition::Evaluate).
   Decision Evaluate(const Message& message) const;
 
+  // What every message of a client gets, if no route looks at it: none has a condition, and all of them take the
+  // messages of devices and with them all others. Counts nothing; CountAsMatchedByAll() does, for each message.
+  std::optional<Decision> SameForAll() const;
+  void CountAsMatchedByAll() const { matched_by_all_.count.fetch_add(1, std::memory_order_relaxed); }
+
   struct Entry {
     RouteDefinition definition;
     Route route;
@@ -122,6 +128,8 @@ class RouteTable {
 
  private:
   RouteTable() = default;
+  // Route `i` is true. Keeps one destination for each endpoint, at the best priority; of equal ones the first.
+  void Add(size_t i, Decision* decision) const;
   struct alignas(64) Counters {
     std::atomic<uint64_t> matched = 0;
     std::atomic<uint64_t> undefined = 0;
@@ -134,6 +142,7 @@ class RouteTable {
     std::atomic<uint64_t> count = 0;
   };
   mutable MessageCounter messages_[kNoMatchReasons];
+  mutable MessageCounter matched_by_all_;
 };
 
 }  // namespace holdfast::routes

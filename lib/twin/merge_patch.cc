@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "lib/base/json_depth.h"
+
 namespace holdfast::twin {
 namespace {
 
@@ -15,28 +17,6 @@ const json& Empty() {
 const json& ObjectAt(const json& object, const std::string& key) {
   const auto it = object.find(key);
   return it != object.end() && it->is_object() ? *it : Empty();
-}
-
-bool IsTooDeep(std::string_view text) {
-  size_t depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') {
-        ++i;
-      } else if (c == '"') {
-        in_string = false;
-      }
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kParseDepthMax) return true;
-    } else if ((c == '}' || c == ']') && depth > 0) {
-      --depth;
-    }
-  }
-  return false;
 }
 
 // The patch that leaves nothing of an object with these keys but what `value` sets.
@@ -81,7 +61,7 @@ json RebasedAt(const std::string& path, const json& local, const json& base, con
 }  // namespace
 
 std::optional<json> ParseObject(std::string_view text) {
-  if (IsTooDeep(text)) return std::nullopt;
+  if (IsNestedDeeper(text, kParseDepthMax)) return std::nullopt;
   json parsed = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!parsed.is_object()) return std::nullopt;
   return parsed;

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <openssl/rand.h>
 #include <sys/file.h>
 
 #include <cerrno>
@@ -11,25 +10,17 @@
 #include "lib/base/status.h"
 #include "lib/base/unique_fd.h"
 #include "lib/pki/file.h"
-#include "services/auth/sealing.h"
+#include "lib/seal/key_ring.h"
 #include "services/auth/tpm_blob.h"
 
 namespace holdfast::auth {
 namespace {
 
-static_assert(kKeysMax * kSealingKeyBytes <= Tpm::kSecretBytesMax, "a TPM seals the whole ring as one");
+static_assert(seal::kKeysMax * seal::kKeyBytes <= Tpm::kSecretBytesMax, "a TPM seals the whole ring as one");
 
 std::string Folder(const std::string& path) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
   return folder.empty() ? "." : folder;
-}
-
-absl::StatusOr<std::string> RandomKey() {
-  std::string key(kSealingKeyBytes, '\0');
-  if (RAND_bytes(reinterpret_cast<unsigned char*>(key.data()), kSealingKeyBytes) != 1) {
-    return absl::InternalError("the system has no randomness to give");
-  }
-  return key;
 }
 
 // Held until it is closed; another instance of auth may want to change the file too.
@@ -53,15 +44,7 @@ absl::StatusOr<std::vector<std::string>> Split(const std::string& bytes, const s
     return absl::FailedPreconditionError(fmt::format(
         "{} was sealed by a TPM; set [auth] sealing_key_source = \"tpm\" and tpm_blob_file to this file", path));
   }
-  if (bytes.empty() || bytes.size() % kSealingKeyBytes != 0 || bytes.size() > kKeysMax * kSealingKeyBytes) {
-    return absl::FailedPreconditionError(
-        fmt::format("the sealing key {} has {} bytes, not {} (or, while keys are rotated, a multiple of it up to {}); "
-                    "restore it from its copy",
-                    path, bytes.size(), kSealingKeyBytes, kKeysMax * kSealingKeyBytes));
-  }
-  std::vector<std::string> keys;
-  for (size_t i = 0; i < bytes.size(); i += kSealingKeyBytes) keys.push_back(bytes.substr(i, kSealingKeyBytes));
-  return keys;
+  return seal::SplitKeys(bytes, path);
 }
 
 absl::StatusOr<std::vector<std::string>> ReadPlain(const std::string& path) {
@@ -119,7 +102,7 @@ absl::Status KeyRing::WriteNew(const std::vector<std::string>& keys) {
 }
 
 absl::StatusOr<std::vector<std::string>> KeyRing::Make() {
-  ASSIGN_OR_RETURN(std::string key, RandomKey());
+  ASSIGN_OR_RETURN(std::string key, seal::NewKey());
   std::vector<std::string> keys{std::move(key)};
   RETURN_IF_ERROR(WriteNew(keys));
   return keys;
@@ -147,7 +130,7 @@ absl::Status KeyRing::Replace(const std::vector<std::string>& keys) {
       "{}; if the file is a secret that auth can't change, make a new one of {} random bytes followed by the {} bytes "
       "of the old one, mount it, restart auth, and cut it to its first {} bytes when `holdfast keys show` says that no "
       "record needs the old key",
-      std::string(status.message()), kSealingKeyBytes, kSealingKeyBytes, kSealingKeyBytes));
+      std::string(status.message()), seal::kKeyBytes, seal::kKeyBytes, seal::kKeyBytes));
 }
 
 absl::StatusOr<std::vector<std::string>> KeyRing::Add() {
@@ -157,7 +140,7 @@ absl::StatusOr<std::vector<std::string>> KeyRing::Add() {
     return absl::FailedPreconditionError(
         "a rotation is under way: the old key is dropped when no record needs it; see `holdfast keys show`");
   }
-  ASSIGN_OR_RETURN(std::string key, RandomKey());
+  ASSIGN_OR_RETURN(std::string key, seal::NewKey());
   keys.insert(keys.begin(), std::move(key));
   RETURN_IF_ERROR(Replace(keys));
   return keys;

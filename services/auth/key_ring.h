@@ -10,8 +10,6 @@
 
 namespace holdfast::auth {
 
-inline constexpr size_t kKeysMax = 4;
-
 // Where the sealing keys lie.
 struct KeyLocation {
   std::string file;           // the keys themselves
@@ -19,8 +17,7 @@ struct KeyLocation {
   std::string tpm_tcti;       // how that TPM is reached
 };
 
-// The sealing keys on disk: one key of kSealingKeyBytes, or, while keys are rotated, the new one and behind it those
-// that older records may still be sealed with, at most kKeysMax; in the clear or, all in one, sealed by a TPM. The file
+// The sealing keys on disk: the ring of lib/seal/key_ring.h, in the clear or, all in one, sealed by a TPM. The file
 // is only ever replaced as a whole, so a crash leaves the old content or the new one. Changes are made under a lock on
 // its folder. The TPM is asked only when the blob is another one than before. Not thread-safe.
 class KeyRing {

@@ -1,7 +1,7 @@
 // Sealed blobs: AES-256-GCM with a fresh random nonce each. A blob is
 //
 //   byte  0       format, 1
-//   bytes 1-8     key id: the first bytes of SHA-256("holdfast sealing key" | key)
+//   bytes 1-8     key id (seal::KeyId)
 //   bytes 9-20    nonce
 //   then          ciphertext, as long as the plaintext
 //   last 16       tag
@@ -10,18 +10,18 @@
 // name or version does not open, and one of another key says so by its key id.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "lib/seal/key_ring.h"
 
 namespace holdfast::auth {
 
-inline constexpr size_t kSealingKeyBytes = 32;
-inline constexpr size_t kSealedOverheadBytes = 1 + 8 + 12 + 16;
+inline constexpr size_t kSealingKeyBytes = seal::kKeyBytes;
+inline constexpr size_t kSealedOverheadBytes = 1 + seal::kKeyIdBytes + seal::kNonceBytes + seal::kTagBytes;
 inline constexpr size_t kPlaintextBytesMax = 1 << 20;
 
 // Seals with its first key, opens with any of its keys (the old one while keys are rotated). Immutable, thread-safe.
@@ -47,7 +47,7 @@ class Sealing {
 
  private:
   struct Key {
-    std::array<unsigned char, 8> id;
+    std::string id;
     std::string bytes;
   };
   explicit Sealing(std::vector<Key> keys) : keys_(std::move(keys)) {}

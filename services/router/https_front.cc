@@ -13,7 +13,6 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <utility>
@@ -81,11 +80,6 @@ asio::ssl::context Share(ssl_ctx_st* context) {
 }
 
 }  // namespace
-
-HttpResponse HttpError(int status, std::string_view message) {
-  return {.status = status,
-          .body = nlohmann::json{{"message", message}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)};
-}
 
 // The connections that are open, so that Stop() can close them.
 struct HttpsFront::Shared {

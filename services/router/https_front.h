@@ -11,6 +11,7 @@
 
 #include "absl/time/time.h"
 #include "services/router/connection.h"
+#include "services/router/http_message.h"
 #include "services/router/io_thread.h"
 #include "services/router/server_certificate.h"
 
@@ -23,34 +24,6 @@ inline constexpr size_t kHttpBodyBytesMax = 512 * 1024;
 inline constexpr absl::Duration kHttpHandshakeTimeout = absl::Seconds(30);
 inline constexpr absl::Duration kHttpRequestTimeout = absl::Seconds(30);
 inline constexpr absl::Duration kHttpIdleTimeout = absl::Seconds(60);
-
-struct HttpRequest {
-  std::string method;
-  // What stands for the names in the endpoint's pattern, percent-decoded, in order.
-  std::vector<std::string> names;
-  // Behind '?', as it came.
-  std::string query;
-  std::string body;
-  std::string peer;
-  // All that the client showed, leaf first, DER; empty if nothing.
-  std::vector<std::string> certificate_chain;
-  // Of Authorization and of x-ms-edge-moduleId; "" if absent.
-  std::string authorization;
-  std::string caller;
-};
-
-struct HttpResponse {
-  int status = 200;
-  // JSON; may be empty.
-  std::string body;
-  // Whole seconds; zero: no header Retry-After.
-  absl::Duration retry_after = absl::ZeroDuration();
-  // There are keys in the body (P6): overwritten once it is sent, or can't be.
-  bool is_secret = false;
-};
-
-// An error as the contract has it: {"message": …}.
-HttpResponse HttpError(int status, std::string_view message);
 
 // Serves connections that a Listener accepted, each a coroutine on its thread. HTTP/1.1 (RFC 9112), keep-alive. An
 // unknown path is 404, a known one with another method 405. Thread-safe once it serves.

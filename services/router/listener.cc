@@ -20,6 +20,8 @@ using Tcp = asio::ip::tcp;
 
 namespace {
 
+using ReusePort = asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>;
+
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr int kBacklog = 1024;
 // After an accept that failed for want of file descriptors or memory.
@@ -87,16 +89,16 @@ struct Listener::State : std::enable_shared_from_this<State> {
   bool full = false;
 };
 
-absl::StatusOr<std::unique_ptr<Listener>> Listener::Create(const std::string& name, const std::string& address,
-                                                           bool loopback_only, IoThread* thread,
+absl::StatusOr<std::unique_ptr<Listener>> Listener::Create(const Options& options, IoThread* thread,
                                                            ConnectionLimit* limit) {
-  auto endpoint = ParseAddress(name, address);
+  const std::string& name = options.name;
+  auto endpoint = ParseAddress(name, options.address);
   if (!endpoint.ok()) return endpoint.status();
-  if (loopback_only && !endpoint->address().is_loopback()) {
+  if (options.loopback_only && !endpoint->address().is_loopback()) {
     return absl::InvalidArgumentError(fmt::format(
         "[router] {} \"{}\" would send passwords in the clear over the network; use a loopback address, or set "
         "plain_mqtt_anywhere = true",
-        name, address));
+        name, options.address));
   }
   auto listener = std::unique_ptr<Listener>(new Listener());
   listener->state_ = std::make_shared<State>(thread, limit);
@@ -105,12 +107,14 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Create(const std::string& na
   boost::system::error_code error;
   state.acceptor.open(endpoint->protocol(), error);
   if (!error) state.acceptor.set_option(Tcp::acceptor::reuse_address(true), error);
+  if (!error && options.share_port) state.acceptor.set_option(ReusePort(true), error);
   if (!error) state.acceptor.bind(*endpoint, error);
   // With SO_REUSEADDR two sockets may be bound to a port until one of them listens.
   if (!error) state.acceptor.listen(kBacklog, error);
   if (error) {
     return absl::FailedPreconditionError(fmt::format(
-        "can't listen on {} ([router] {}): {}; stop what uses it, or choose another", address, name, error.message()));
+        "can't listen on {} ([router] {}): {}; stop what uses it, or choose another{}", options.address, name,
+        error.message(), options.share_port ? "" : "; routers that are to share a port need share_ports = true"));
   }
   listener->port_ = state.acceptor.local_endpoint(error).port();
   return listener;

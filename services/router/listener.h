@@ -18,10 +18,22 @@ class Listener {
   // Gets each socket; it belongs to the thread that `next_thread` gave.
   using OnAccept = std::function<void(IoThread*, boost::asio::ip::tcp::socket, std::unique_ptr<ConnectionLimit::Slot>)>;
 
-  // `address`: "host:port", "[v6]:port". With `loopback_only`, another address is INVALID_ARGUMENT. FAILED_PRECONDITION
-  // if the port is in use. `thread` and `limit` must outlive it; `thread` must have stopped before it is destroyed.
-  static absl::StatusOr<std::unique_ptr<Listener>> Create(const std::string& name, const std::string& address,
-                                                          bool loopback_only, IoThread* thread, ConnectionLimit* limit);
+  struct Options {
+    // Of the setting, for messages.
+    std::string name;
+    // "host:port", "[v6]:port".
+    std::string address;
+    // Another address is INVALID_ARGUMENT.
+    bool loopback_only = false;
+    // Other processes of this user may listen on the port too, if they also say so: the kernel gives each connection to
+    // one of them (socket(7), SO_REUSEPORT).
+    bool share_port = false;
+  };
+
+  // FAILED_PRECONDITION if the port is in use. `thread` and `limit` must outlive it; `thread` must have stopped before
+  // it is destroyed.
+  static absl::StatusOr<std::unique_ptr<Listener>> Create(const Options& options, IoThread* thread,
+                                                          ConnectionLimit* limit);
   ~Listener();
 
   // Thread-safe, both.

@@ -18,34 +18,10 @@
 #include "lib/base/clock.h"
 #include "lib/base/metrics.h"
 #include "lib/base/string_map.h"
+#include "services/router/method_call.h"
 #include "services/router/with_session.h"
 
 namespace holdfast::router {
-
-// Limits of a call (IoT Hub contract: direct methods).
-inline constexpr size_t kMethodNameBytesMax = 100;
-inline constexpr size_t kMethodPayloadBytesMax = 128 * 1024;
-inline constexpr absl::Duration kResponseTimeoutMin = absl::Seconds(5);
-inline constexpr absl::Duration kResponseTimeoutMax = absl::Seconds(300);
-inline constexpr absl::Duration kResponseTimeoutDefault = absl::Seconds(30);
-inline constexpr absl::Duration kConnectTimeoutMax = absl::Seconds(300);
-// Calls under way, waiting ones included; above: RESOURCE_EXHAUSTED.
-inline constexpr size_t kMethodCallsMax = 4096;
-inline constexpr size_t kMethodCallsPerClientMax = 64;
-
-struct MethodCall {
-  // `device` or `device/module`.
-  std::string client_id;
-  std::string name;
-  // JSON.
-  std::string payload;
-  absl::Duration response_timeout = kResponseTimeoutDefault;
-  absl::Duration connect_timeout = absl::ZeroDuration();
-  // Client id of who calls, for the log; "" = the hub or an operator.
-  std::string caller;
-  // Not to be passed on to another router.
-  bool local_only = false;
-};
 
 // Calls under way, from whoever calls to the client and back. A call waits for its client to connect and to subscribe,
 // is sent once, and ends with the client's answer, the end of its connection, or a time-out. Clients of other routers

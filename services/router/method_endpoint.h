@@ -31,13 +31,6 @@ class MethodRules {
   std::vector<Rule> rules_;
 };
 
-// `{"methodName": …, "payload": …, "responseTimeoutInSeconds": 30, "connectTimeoutInSeconds": 0}`; the last three may
-// be missing. INVALID_ARGUMENT with a sentence. Neither client id nor caller are set.
-absl::StatusOr<MethodCall> ParseMethodCall(std::string_view body);
-
-// `{"status": …, "payload": …}`, or the contract's status for an error.
-HttpResponse MethodResponse(const absl::StatusOr<v1::InvokeMethodResponse>& result);
-
 // Checks callers and hands calls over. Thread-safe.
 class MethodEndpoint {
  public:

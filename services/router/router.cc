@@ -92,6 +92,7 @@ Router::Router(const RouterOptions& options, Parts parts)
                                                               .presence = presence_,
                                                               .events = events_,
                                                               .name = fmt::format("{}-{}", name, i),
+                                                              .instance = parts.instance,
                                                               .workers = count}));
   }
 }
@@ -99,17 +100,21 @@ Router::Router(const RouterOptions& options, Parts parts)
 absl::StatusOr<std::unique_ptr<Router>> Router::Create(const RouterOptions& options, Parts parts) {
   auto router = std::unique_ptr<Router>(new Router(options, parts));
   IoThread* const accepting = &router->workers_[0]->thread();
+  const auto listen = [&](std::string name, const std::string& address, bool loopback_only = false) {
+    return Listener::Create({.name = std::move(name),
+                             .address = address,
+                             .loopback_only = loopback_only,
+                             .share_port = options.share_ports},
+                            accepting, &router->limit_);
+  };
   if (!options.mqtt_address.empty()) {
-    ASSIGN_OR_RETURN(router->mqtt_, Listener::Create("mqtt_address", options.mqtt_address, !options.plain_mqtt_anywhere,
-                                                     accepting, &router->limit_));
+    ASSIGN_OR_RETURN(router->mqtt_, listen("mqtt_address", options.mqtt_address, !options.plain_mqtt_anywhere));
   }
   if (!options.mqtts_address.empty()) {
-    ASSIGN_OR_RETURN(router->mqtts_,
-                     Listener::Create("mqtts_address", options.mqtts_address, false, accepting, &router->limit_));
+    ASSIGN_OR_RETURN(router->mqtts_, listen("mqtts_address", options.mqtts_address));
   }
   if (!options.https_address.empty()) {
-    ASSIGN_OR_RETURN(router->https_,
-                     Listener::Create("https_address", options.https_address, false, accepting, &router->limit_));
+    ASSIGN_OR_RETURN(router->https_, listen("https_address", options.https_address));
     ASSIGN_OR_RETURN(MethodRules rules, MethodRules::Parse(options.method_rules));
     router->method_endpoint_ = std::make_unique<MethodEndpoint>(MethodEndpoint::Parts{
         .auth = *router->auth_,
@@ -176,6 +181,22 @@ void Router::Restore(std::vector<KeptSession> sessions) {
   }
 }
 
+void Router::LearnSessions(const kv::KeyWatch::Update& update) {
+  for (const store::v1::Change& change : update.changes) {
+    std::optional<v1::StoredSession> stored;
+    if (!change.deleted()) {
+      stored.emplace();
+      if (!stored->ParseFromString(change.entry().value())) continue;
+      // Empty: of a version that did not say, when there was one router only.
+      if (stored->router_instance().empty() || stored->router_instance() == parts_.instance) continue;
+    }
+    std::string client_id = change.entry().key().substr(kSessionKeys.size());
+    auto home = homes_->Claim(client_id);
+    Worker* const worker = workers_[home->thread()].get();
+    worker->Learn(std::move(client_id), std::move(stored), std::move(home));
+  }
+}
+
 void Router::Start(std::function<void()> on_ready) {
   watch_ = std::make_unique<IdentityWatch>(
       &parts_.auth, &identities_,
@@ -217,6 +238,9 @@ void Router::Start(std::function<void()> on_ready) {
 void Router::StartServing(std::vector<SessionKeeper::TakeSnapshot> snapshots, std::function<void()> on_ready) {
   keeper_->Start(std::move(snapshots), [this, on_ready = std::move(on_ready)](std::vector<KeptSession> sessions) {
     Restore(std::move(sessions));
+    session_watch_ =
+        std::make_unique<kv::KeyWatch>(&parts_.store, std::string(kSessionKeys),
+                                       [this](const kv::KeyWatch::Update& update) { LearnSessions(update); });
     if (mqtt_ != nullptr) StartListener(mqtt_.get(), /*tls=*/false);
     if (certificate_ == nullptr) return on_ready();
     certificate_->Start([this, on_ready] {
@@ -299,6 +323,7 @@ void Router::Stop() {
   if (mqtts_ != nullptr) mqtts_->Stop();
   if (https_ != nullptr) https_->Stop();
   watch_.reset();
+  if (session_watch_ != nullptr) session_watch_->Stop();
   client_queues_.Stop();
   methods_.Stop();
   twins_.Stop();

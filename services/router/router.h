@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "holdfast/router/v1/router.pb.h"
+#include "lib/kv/key_watch.h"
 #include "services/router/client_queues.h"
 #include "services/router/greeter.h"
 #include "services/router/https_front.h"
@@ -70,6 +71,8 @@ class Router {
   Router(const RouterOptions& options, Parts parts);
   IoThread* NextThread();
   void Restore(std::vector<KeptSession> sessions);
+  // What other routers wrote of their clients' sessions.
+  void LearnSessions(const kv::KeyWatch::Update& update);
   void StartServing(std::vector<SessionKeeper::TakeSnapshot> snapshots, std::function<void()> on_ready);
   std::vector<Copy> RouteTwinChange(const message::v1::Envelope& change) const;
   absl::Status Apply(const Settings::InForce& in_force);
@@ -105,6 +108,7 @@ class Router {
   HttpsFront http_;
   std::unique_ptr<ServerCertificate> certificate_;
   std::unique_ptr<IdentityWatch> watch_;
+  std::unique_ptr<kv::KeyWatch> session_watch_;
   std::atomic<size_t> next_thread_ = 0;
   bool stopped_ = false;
   mutable absl::Mutex table_mutex_;

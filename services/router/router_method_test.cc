@@ -273,6 +273,16 @@ TEST_F(RouterMethodTest, HttpsRefusesWhatIsNotTheContract) {
   EXPECT_EQ(Post(&https, path, std::string(kHttpBodyBytesMax + 1, ' '), kCaller).first, 413);
 }
 
+// IoT Edge contract, direct methods: "same gateway only".
+TEST_F(RouterMethodTest, ModuleOfAnotherDeviceMayNotCall) {
+  options_.gateway_device_id = "gw";
+  Start();
+  TlsPeer https = Https();
+  const std::string path = "/twins/dev1/methods";
+  EXPECT_EQ(Post(&https, path, Body(), "x-ms-edge-moduleId: leaf/mod\r\nAuthorization: good\r\n").first, 403);
+  EXPECT_EQ(Post(&https, path, Body(), kCaller).first, 404) << "allowed, and not connected";
+}
+
 TEST(MethodRulesTest, AreReadAndApplied) {
   EXPECT_TRUE(MethodRules().Allows("gw/a", "b"));
   const auto rules = MethodRules::Parse({"gw/a -> dev1", "gw/* ->gw/m*"});

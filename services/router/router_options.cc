@@ -12,6 +12,7 @@ absl::StatusOr<RouterOptions> ReadRouterOptions(const ConfigFile& file) {
   s.Read("https_address", &o.https_address);
   s.Read("method_rules", &o.method_rules);
   s.Read("plain_mqtt_anywhere", &o.plain_mqtt_anywhere);
+  s.Read("share_ports", &o.share_ports);
   s.Read("certificate_file", &o.certificate_file);
   s.Read("private_key_file", &o.private_key_file);
   s.Read("io_threads", &o.io_threads, 0, 64);

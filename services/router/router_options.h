@@ -16,6 +16,8 @@ struct RouterOptions {
   std::string mqtt_address;
   // Allows mqtt_address to be another one than loopback: passwords then cross the network in the clear.
   bool plain_mqtt_anywhere = false;
+  // Several routers of this host listen on the same ports.
+  bool share_ports = false;
 
   // HTTPS, by which modules call methods; "" = off.
   std::string https_address;

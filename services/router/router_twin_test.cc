@@ -67,7 +67,9 @@ class RouterTwinTest : public RouterTest {
     twin::TwinRecord record;
     const auto content = store_.Content();
     const auto it = content.find("twins/" + client_id);
-    if (it != content.end()) EXPECT_TRUE(record.ParseFromString(it->second));
+    if (it != content.end()) {
+      EXPECT_TRUE(record.ParseFromString(it->second));
+    }
     return record;
   }
   void Put(const std::string& client_id, const twin::TwinRecord& record) {

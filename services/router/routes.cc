@@ -51,10 +51,7 @@ absl::StatusOr<std::shared_ptr<const Routes>> Routes::Create(std::shared_ptr<con
   for (const routes::RouteTable::Entry& route : made->table_->routes()) {
     made->copies_.push_back(MakeCopy(*made->table_, route, gateway_device_id));
   }
-  if (made->AllGoTheSameWay()) {
-    made->for_all_ = made->CopiesOf(made->table_->Evaluate(routes::BagMessage({})));
-    made->same_for_all_ = true;
-  }
+  if (const auto decision = made->table_->SameForAll()) made->for_all_ = made->CopiesOf(*decision);
   return made;
 }
 
@@ -62,13 +59,6 @@ std::shared_ptr<const Routes> Routes::Default() {
   const auto table = routes::RouteTable::Compile({{.name = "upstream", .text = "FROM /messages/* INTO $upstream"}});
   if (!table.ok()) std::abort();
   return *Create(*table, "");
-}
-
-bool Routes::AllGoTheSameWay() const {
-  // A source that matches a device's message matches every other: that of a module is longer.
-  return !table_->routes().empty() && std::all_of(table_->routes().begin(), table_->routes().end(), [](const auto& r) {
-    return !r.route.condition.has_value() && r.route.source.Matches(routes::kLeafSource);
-  });
 }
 
 Routes::Copies Routes::CopiesOf(const routes::Decision& decision) const {
@@ -79,8 +69,9 @@ Routes::Copies Routes::CopiesOf(const routes::Decision& decision) const {
 
 Routes::Copies Routes::Route(const routes::BagMessageParts& message, routes::NoMatch* no_match) const {
   // Not for what is no message of a client: a pattern "/messages/*" does not match it.
-  if (same_for_all_ && !message.twin_change) {
+  if (!for_all_.empty() && !message.twin_change) {
     *no_match = routes::NoMatch::kNone;
+    table_->CountAsMatchedByAll();
     return for_all_;
   }
   const routes::Decision decision = table_->Evaluate(routes::BagMessage(message));

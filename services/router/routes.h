@@ -50,8 +50,7 @@ class Routes {
   static std::shared_ptr<const Routes> Default();
 
   // The copies of a message, one an endpoint; valid as long as the object. Empty: *no_match says why. No heap
-  // allocation up to eight, but for what conditions need. Where all messages go the same way, nothing is looked at, and
-  // the table does not count.
+  // allocation up to eight, but for what conditions need. Where all messages go the same way, nothing is looked at.
   Copies Route(const routes::BagMessageParts& message, routes::NoMatch* no_match) const;
 
   // The queues of clients that messages may go to, each once.
@@ -60,12 +59,11 @@ class Routes {
  private:
   explicit Routes(std::shared_ptr<const routes::RouteTable> table) : table_(std::move(table)) {}
   Copies CopiesOf(const routes::Decision& decision) const;
-  bool AllGoTheSameWay() const;
 
   const std::shared_ptr<const routes::RouteTable> table_;
   // By the route that decides.
   std::vector<Copy> copies_;
-  bool same_for_all_ = false;
+  // What every message of a client gets; empty if that differs.
   Copies for_all_;
 };
 

@@ -36,6 +36,15 @@ TEST(RoutesTest, DefaultIsEverythingToTheHub) {
   EXPECT_THAT(routes->ClientQueues(), IsEmpty());
 }
 
+TEST(RoutesTest, WhatAllMessagesTakeIsCounted) {
+  const auto table = *routes::RouteTable::Compile({{.name = "up", .text = "FROM /messages/* INTO $upstream"}});
+  const auto routes = *Routes::Create(table, "");
+  routes::NoMatch no_match = routes::NoMatch::kSource;
+  for (int i = 0; i < 3; ++i) routes->Route({.device_id = "leaf"}, &no_match);
+  EXPECT_EQ(table->counts(0).matched, 3u);
+  EXPECT_EQ(table->messages(routes::NoMatch::kNone), 3u);
+}
+
 TEST(RoutesTest, EndpointsAreQueuesWithTheRoutesPriorityAndTtl) {
   const auto routes =
       Make({{.name = "in",

@@ -1,27 +1,16 @@
 #pragma once
 
 #include <memory>
-#include <string>
-#include <string_view>
 #include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "holdfast/auth/v1/auth.pb.h"
 #include "lib/pki/recipient.h"
 #include "services/router/auth_client.h"
 #include "services/router/https_front.h"
+#include "services/router/scope_body.h"
 
 namespace holdfast::router {
-
-// A longer body is answered with 413: the longest chain and a continuation fit many times over.
-inline constexpr size_t kScopeBodyBytesMax = 16 * 1024;
-
-enum class ScopeQuestion : uint8_t { kList, kOne };
-
-// What a request asks auth. INVALID_ARGUMENT: malformed. UNAUTHENTICATED: `module` is one that may not ask. Pure.
-absl::StatusOr<auth::v1::GetScopePageRequest> ReadScopeRequest(ScopeQuestion question, std::string_view gateway,
-                                                               std::string_view module, std::string_view body);
 
 // The device scope API for child gateways (IoT Hub contract: what the gateway serves to child gateways):
 //

@@ -104,6 +104,7 @@ absl::StatusOr<SessionStore::Loaded> SessionStore::Load() {
     KeptSession* const session = Find(std::string_view(entry.key()).substr(kSessionKeys.size()), &sessions);
     session->known = true;
     session->seen_edge_ms = stored.seen_edge_milliseconds();
+    session->router_instance = stored.router_instance();
     for (const auto& subscription : stored.subscriptions()) {
       session->subscriptions.emplace_back(subscription.filter(), static_cast<uint8_t>(subscription.qos()));
     }

@@ -34,6 +34,8 @@ struct KeptSession {
   bool known = false;
   std::vector<std::pair<std::string, uint8_t>> subscriptions;
   uint64_t seen_edge_ms = 0;
+  // Of the router that wrote it last; "" = it was written by a version that did not say.
+  std::string router_instance;
   DedupeWindow window{0};
   // There is more in it than in what is written down of it.
   bool window_changed = false;

@@ -15,8 +15,6 @@ constexpr absl::Duration kSweepInterval = absl::Milliseconds(250);
 constexpr size_t kResumeFraction = 2;
 // In the place of a session in receipts.
 constexpr uint64_t kBarrier = UINT64_MAX;
-// What the store knows of when a client was last seen may be so old.
-constexpr uint64_t kSeenMsMax = 3600 * 1000;
 constexpr uint64_t kSweepsToSave = 256;
 // An append that waits for so long may be waiting for room that is held back for what router has to write down.
 constexpr absl::Duration kAppendStall = absl::Milliseconds(200);
@@ -32,6 +30,7 @@ Worker::Worker(const Parts& parts)
       presence_(parts.presence),
       events_(parts.events),
       name_(parts.name),
+      instance_(parts.instance),
       routes_(parts.routes),
       read_buffer_(kReadBufferBytes),
       batcher_(&thread_, &parts.store, parts.metrics.registry(),
@@ -101,55 +100,6 @@ void Worker::AdoptNow(AcceptedConnection connection) {
   session->Start(session_present);
 }
 
-Worker::ClientEntry* Worker::PrepareClient(AcceptedConnection* connection, bool* session_present) {
-  const std::string client_id = connection->user.identity.ClientId();
-  if (const auto it = clients_.find(client_id); it != clients_.end() && it->second->client.session != 0) {
-    // Forgets the client, too, if its session was a clean one.
-    Find(it->second->client.session)->Close(CloseReason::kTakenOver, "the same client connected again");
-  }
-  auto it = clients_.find(client_id);
-  const bool clean = connection->clean_session;
-  if (it == clients_.end()) {
-    it = clients_.emplace(client_id, std::make_unique<ClientEntry>()).first;
-    it->second->client_id = client_id;
-    it->second->client.home = std::move(connection->home);
-    it->second->client.window = DedupeWindow(static_cast<size_t>(options_.dedupe_window));
-  }
-  connection->home.reset();
-  ClientEntry* const entry = it->second.get();
-  if (entry->left_at != 0) kept_order_.erase(std::exchange(entry->left_at, 0));
-  *session_present = entry->known && !clean;
-  entry->client.kept = !clean;
-  if (clean) {
-    entry->client.subscriptions.clear();
-    entry->client.window = DedupeWindow(0);
-    if (std::exchange(entry->saved_edge_ms, 0) != 0) keeper_.Remove(client_id);
-    deliveries_.Forget(client_id);
-  } else if (!entry->known) {
-    Save(entry);
-  }
-  entry->known = !clean;
-  return entry;
-}
-
-void Worker::Restore(std::shared_ptr<KeptSession> kept, std::unique_ptr<HomeThreads::Home> home) {
-  thread_.Post([this, kept, home = std::make_shared<std::unique_ptr<HomeThreads::Home>>(std::move(home))] {
-    auto entry = std::make_unique<ClientEntry>();
-    entry->client_id = kept->client_id;
-    entry->client.home = std::move(*home);
-    entry->client.window = std::move(kept->window);
-    entry->client.window_changed = kept->window_changed;
-    entry->client.subscriptions = std::move(kept->subscriptions);
-    entry->client.kept = true;
-    entry->known = kept->known;
-    entry->saved_edge_ms = kept->seen_edge_ms;
-    ClientEntry* const place = entry.get();
-    clients_.emplace(kept->client_id, std::move(entry));
-    Leave(place);
-    place->left_edge_ms = kept->seen_edge_ms;
-  });
-}
-
 void Worker::OnInterests(Session& session) {
   deliveries_.OnInterests(session);
   context_.methods.OnInterests(session);
@@ -204,79 +154,12 @@ void Worker::OnClosed(uint64_t id) {
       if (found != clients_.end() && found->second->open_barrier == barrier) found->second->client.open_ids.clear();
     });
   }
-  if (keeper_.EdgeMs() - entry->saved_edge_ms > kSeenMsMax) Save(entry);
+  if (entry->foreign.has_value()) {
+    Move(entry);
+  } else if (keeper_.EdgeMs() - entry->saved_edge_ms > kSeenMsMax) {
+    Save(entry);
+  }
   Leave(entry);
-}
-
-void Worker::Leave(ClientEntry* entry) {
-  entry->left_at = next_left_++;
-  entry->left_edge_ms = keeper_.EdgeMs();
-  kept_order_.emplace(entry->left_at, entry);
-  if (kept_order_.size() > kept_max_) Forget(kept_order_.begin()->second);
-}
-
-void Worker::Forget(ClientEntry* entry) {
-  const std::string client_id = entry->client_id;
-  if (entry->left_at != 0) kept_order_.erase(entry->left_at);
-  if (entry->saved_edge_ms != 0) keeper_.Remove(client_id);
-  deliveries_.Forget(client_id);
-  // Messages of it may be on their way to the store: it comes back to this thread until they are committed, so that
-  // newer ones can't overtake them.
-  WhenCommitted([home = std::shared_ptr<HomeThreads::Home>(std::move(entry->client.home))] {});
-  clients_.erase(client_id);
-}
-
-void Worker::ForgetExpired() {
-  const auto expiry_ms = static_cast<uint64_t>(absl::ToInt64Milliseconds(options_.session_expiry));
-  const uint64_t now = keeper_.EdgeMs();
-  while (!kept_order_.empty() && kept_order_.begin()->second->left_edge_ms + expiry_ms < now) {
-    Forget(kept_order_.begin()->second);
-  }
-}
-
-void Worker::Save(ClientEntry* entry, std::function<void()> done) {
-  entry->saved_edge_ms = keeper_.EdgeMs();
-  v1::StoredSession stored;
-  for (const auto& [filter, qos] : entry->client.subscriptions) {
-    v1::StoredSession::Subscription* const subscription = stored.add_subscriptions();
-    subscription->set_filter(filter);
-    subscription->set_qos(qos);
-  }
-  stored.set_seen_edge_milliseconds(entry->saved_edge_ms);
-  keeper_.Save(entry->client_id, stored, std::move(done));
-}
-
-void Worker::SaveThoseLongConnected() {
-  const uint64_t now = keeper_.EdgeMs();
-  for (const auto& [client_id, entry] : clients_) {
-    const bool connected = entry->client.kept && entry->client.session != 0;
-    if (connected && now - entry->saved_edge_ms > kSeenMsMax) Save(entry.get());
-  }
-}
-
-void Worker::TakeSnapshot(std::function<void(SessionKeeper::Snapshot)> done) {
-  thread_.Post([this, done = std::move(done)] {
-    SessionKeeper::Snapshot snapshot;
-    PacketIdSet open(kPacketIds);
-    for (const auto& [client_id, entry] : clients_) {
-      Client& client = entry->client;
-      if (!client.window_changed) continue;
-      std::vector<uint16_t> ids = client.open_ids;
-      if (const auto session = Find(client.session); session != nullptr) {
-        const std::vector<uint16_t> of_session = session->OpenIds();
-        ids.insert(ids.end(), of_session.begin(), of_session.end());
-      }
-      for (const uint16_t id : ids) open[id] = true;
-      v1::StoredWindow window;
-      for (const uint64_t value : client.window.Save(kStoredWindowMax, open)) window.add_entries(value);
-      for (const uint16_t id : ids) open[id] = false;
-      snapshot.windows.emplace_back(client_id, std::move(window));
-      // What is not committed yet belongs into the next one.
-      client.window_changed = !ids.empty();
-    }
-    snapshot.settled = batcher_.Settled();
-    done(std::move(snapshot));
-  });
 }
 
 void Worker::WhenCommitted(std::function<void()> reached) {

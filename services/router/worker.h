@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
+#include "holdfast/router/v1/stored.pb.h"
 #include "lib/base/string_map.h"
 #include "services/router/identity_watch.h"
 #include "services/router/io_thread.h"
@@ -18,6 +20,9 @@
 #include "services/router/session_keeper.h"
 
 namespace holdfast::router {
+
+// What the store knows of when a client was last seen may be so old.
+inline constexpr uint64_t kSeenMsMax = 3600 * 1000;
 
 // One io thread with the clients that belong to it: their connections, what is kept of them between connections, and
 // their stream to the store. The public functions are thread-safe; everything else happens on the thread.
@@ -38,6 +43,8 @@ class Worker {
     LifecycleEvents& events;
     // Different for each worker, over restarts too.
     std::string name;
+    // Of the router.
+    std::string instance;
     // How many of them there are.
     size_t workers;
   };
@@ -51,6 +58,9 @@ class Worker {
 
   // A client as it was kept; in the order in which they were last seen, and before Adopt.
   void Restore(std::shared_ptr<KeptSession> kept, std::unique_ptr<HomeThreads::Home> home);
+  // Another router wrote (nullopt: deleted) the session of a client, which is or was connected there. `home`: of the
+  // client.
+  void Learn(std::string client_id, std::optional<v1::StoredSession> stored, std::unique_ptr<HomeThreads::Home> home);
   void TakeSnapshot(std::function<void(SessionKeeper::Snapshot)> done);
 
   // Ends that connection (ClientPresence.connection), if it is still there.
@@ -88,6 +98,10 @@ class Worker {
     uint64_t saved_edge_ms = 0;
     // It has a session that may be present. False: only messages of it are known.
     bool known = false;
+    // Of what another router wrote, that was taken in.
+    uint64_t foreign_seen_ms = 0;
+    // What another router wrote of it later than this one; it is not for this router to delete.
+    std::optional<v1::StoredSession> foreign;
     // Of client.open_ids: a later one makes an earlier one void.
     uint64_t open_barrier = 0;
   };
@@ -109,6 +123,8 @@ class Worker {
   void Forget(ClientEntry* entry);
   // `kept_order_` and all that has to do with a client's being away.
   void Leave(ClientEntry* entry);
+  // Puts what another router knows of the client in the place of what was known here.
+  void Move(ClientEntry* entry);
   void Save(ClientEntry* entry, std::function<void()> done = nullptr);
   void SaveThoseLongConnected();
   void ForgetExpired();
@@ -131,6 +147,7 @@ class Worker {
   Presence& presence_;
   LifecycleEvents& events_;
   const std::string name_;
+  const std::string instance_;
   IoThread thread_;
   std::shared_ptr<const Routes> routes_;
   std::vector<char> read_buffer_;

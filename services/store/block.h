@@ -12,12 +12,12 @@ namespace holdfast::store {
 inline constexpr uint32_t kDefaultPriority = 2'000'000'000;
 inline constexpr uint32_t kImportantPriorityMax = 9;
 
-// A block as it is on disk, with what was found in its header. Immutable once shared.
+// A block in memory, its records never sealed, with what was found in its header. Immutable once shared.
 struct Block {
   uint32_t priority = kDefaultPriority;
   uint64_t first_sequence = 0;
   BlockHeader header;
-  std::string value;
+  std::string value;  // kBlockHeaderBytes of room, then the records
 
   std::string_view records() const { return std::string_view(value).substr(kBlockHeaderBytes); }
   uint64_t last_sequence() const { return first_sequence + header.record_count - 1; }

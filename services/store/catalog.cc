@@ -7,6 +7,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/status.h"
+#include "services/store/key_uses.h"
 
 namespace holdfast::store {
 namespace {
@@ -33,6 +34,7 @@ absl::Status Catalog::Load(bool repaired, Transaction& tx) {
     return value.status();
   }
   if (repaired) {
+    AddKeysFound(*database_, &state_.key_uses);
     Database::Scan scan(*database_, std::string(kEntryPrefix), /*checked=*/false);
     for (scan.SeekFirst(); scan.Valid(); scan.Next()) {
       if (const auto entry = DecodeEntry(scan.value()); entry) {
@@ -79,8 +81,8 @@ absl::Status Catalog::LoadQueues(bool repaired, Transaction& tx) {
     auto& feed = feeds[id];
     if (feed == nullptr) feed = std::make_shared<Feed>(id);
     const std::string name = record.info.name;
-    auto queue =
-        std::make_unique<Queue>(id, std::move(record.info), std::move(record.counters), database_, &bytes_, feed);
+    auto queue = std::make_unique<Queue>(id, std::move(record.info), std::move(record.counters), database_, encryption_,
+                                         &bytes_, feed);
     if (repaired) queue->Recount(tx, kNumberingMargin);
     if (queue->has_garbage()) garbage_.insert(id);
     state_.next_queue_id = std::max(state_.next_queue_id, id + 1);
@@ -122,8 +124,8 @@ absl::StatusOr<Queue*> Catalog::FindOrCreate(Transaction& tx, std::string_view n
   const uint64_t id = state_.next_queue_id++;
   QueueInfo info{.name = std::string(name), .incarnation = RandomHexId()};
   tx.touched_queues.insert(id);
-  auto queue =
-      std::make_unique<Queue>(id, std::move(info), QueueCounters(), database_, &bytes_, std::make_shared<Feed>(id));
+  auto queue = std::make_unique<Queue>(id, std::move(info), QueueCounters(), database_, encryption_, &bytes_,
+                                       std::make_shared<Feed>(id));
   Queue* const result = queue.get();
   by_id_[id] = result;
   by_name_[std::string(name)] = std::move(queue);

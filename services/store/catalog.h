@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "services/store/database.h"
 #include "services/store/disk_format.h"
+#include "services/store/encryption.h"
 #include "services/store/queue.h"
 #include "services/store/transaction.h"
 
@@ -22,7 +23,7 @@ namespace holdfast::store {
 // Lives on the committing thread. Not thread-safe.
 class Catalog {
  public:
-  explicit Catalog(const Database* database) : database_(database) {}
+  Catalog(const Database* database, const Encryption* encryption) : database_(database), encryption_(encryption) {}
 
   // Reads everything anew. Feeds of queues that exist go on. After a repair the counters are fitted to the blocks found
   // (into `tx`), and the numbering moves on, so that no sequence that was given out and lost can come again.
@@ -56,6 +57,7 @@ class Catalog {
   void LoadConsumers();
 
   const Database* const database_;
+  const Encryption* const encryption_;
   StoreState state_;
   uint64_t bytes_ = 0;
   absl::btree_map<std::string, std::unique_ptr<Queue>, std::less<>> by_name_;

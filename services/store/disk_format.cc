@@ -9,8 +9,13 @@ namespace holdfast::store {
 namespace {
 
 constexpr uint8_t kVersion = 1;
-constexpr size_t kCrcOffset = 2;
-constexpr size_t kCrcEnd = kCrcOffset + sizeof(uint32_t);
+// Of StoreState and Entry.
+constexpr uint8_t kVersionWithKeys = 2;
+constexpr size_t kChecksumEnd = kBlockChecksumOffset + kBlockChecksumBytes;
+
+constexpr uint8_t kKindRecords = 0;
+constexpr uint8_t kKindHole = 1;
+constexpr uint8_t kKindSealed = 2;
 
 template <typename T>
 void Store(T value, char* out) {
@@ -86,7 +91,7 @@ std::string Versioned() {
 
 // Of the key and of the value but for the checksum's own place.
 uint32_t BlockCrc(std::string_view key, std::string_view value) {
-  return Crc32c(value.substr(kCrcEnd), Crc32c(value.substr(0, kCrcOffset), Crc32c(key)));
+  return Crc32c(value.substr(kChecksumEnd), Crc32c(value.substr(0, kBlockChecksumOffset), Crc32c(key)));
 }
 
 }  // namespace
@@ -163,7 +168,8 @@ std::optional<NumberAndText> ParseNumberTextKey(std::string_view key) {
 }
 
 std::string Encode(const StoreState& state) {
-  std::string out = Versioned();
+  std::string out;
+  Put(state.key_uses.empty() ? kVersion : kVersionWithKeys, &out);
   PutText(state.store_id, &out);
   Put(state.group, &out);
   Put(state.next_queue_id, &out);
@@ -177,12 +183,19 @@ std::string Encode(const StoreState& state) {
   Put(state.clock.wall_ms, &out);
   Put(static_cast<uint8_t>(state.clock.synchronized), &out);
   Put(state.clock.off_since_wall_ms, &out);
+  if (state.key_uses.empty()) return out;
+  Put(static_cast<uint8_t>(state.key_uses.size()), &out);
+  for (const KeyUse& use : state.key_uses) {
+    Put(use.key_id, &out);
+    Put(use.last_used_edge_ms, &out);
+  }
   return out;
 }
 
 std::optional<StoreState> DecodeStoreState(std::string_view value) {
   Reader in(value);
-  if (!in.TakeVersion()) return std::nullopt;
+  const auto version = in.Take<uint8_t>();
+  if (version != kVersion && version != kVersionWithKeys) return std::nullopt;
   StoreState state;
   state.store_id = in.TakeText();
   state.group = in.Take<uint64_t>();
@@ -197,6 +210,11 @@ std::optional<StoreState> DecodeStoreState(std::string_view value) {
   state.clock.wall_ms = in.Take<int64_t>();
   state.clock.synchronized = in.Take<uint8_t>() != 0;
   state.clock.off_since_wall_ms = in.Take<int64_t>();
+  const int uses = version == kVersionWithKeys ? in.Take<uint8_t>() : 0;
+  for (int i = 0; i < uses && in.ok(); ++i) {
+    const auto key_id = in.Take<uint64_t>();
+    state.key_uses.push_back({.key_id = key_id, .last_used_edge_ms = in.Take<uint64_t>()});
+  }
   if (!in.done()) return std::nullopt;
   return state;
 }
@@ -294,14 +312,14 @@ std::optional<std::vector<Checkpoint>> DecodeCheckpoints(std::string_view value)
   return checkpoints;
 }
 
-void SealBlock(std::string_view key, const BlockHeader& header, std::string* value) {
+void PutBlockHeader(const BlockHeader& header, std::string* value) {
   char* out = value->data();
   const auto put = [&out](auto field) {
     Store(field, out);
     out += sizeof field;
   };
   put(kVersion);
-  put(static_cast<uint8_t>(header.hole));
+  put(header.hole ? kKindHole : header.sealed ? kKindSealed : kKindRecords);
   put(uint32_t{0});
   put(header.record_count);
   put(header.ttl_seconds);
@@ -309,19 +327,23 @@ void SealBlock(std::string_view key, const BlockHeader& header, std::string* val
   put(header.edge_ms);
   put(header.records_before);
   put(header.bytes_before);
-  const uint32_t crc = BlockCrc(key, *value);
-  Store(crc, value->data() + kCrcOffset);
 }
 
-std::optional<BlockHeader> OpenBlock(std::string_view key, std::string_view value) {
+void PutBlockChecksum(std::string_view key, std::string* value) {
+  Store(BlockCrc(key, *value), value->data() + kBlockChecksumOffset);
+}
+
+std::optional<BlockHeader> ReadBlockHeader(std::string_view key, std::string_view value) {
   if (value.size() < kBlockHeaderBytes) return std::nullopt;
   Reader in(value);
   if (!in.TakeVersion()) return std::nullopt;
   const auto kind = in.Take<uint8_t>();
   const auto crc = in.Take<uint32_t>();
-  if (kind > 1 || crc != BlockCrc(key, value)) return std::nullopt;
+  if (kind > kKindSealed || crc != BlockCrc(key, value)) return std::nullopt;
+  if (kind == kKindSealed && value.size() < kBlockHeaderBytes + kSealedOverheadBytes) return std::nullopt;
   BlockHeader header;
-  header.hole = kind == 1;
+  header.hole = kind == kKindHole;
+  header.sealed = kind == kKindSealed;
   header.record_count = in.Take<uint32_t>();
   header.ttl_seconds = in.Take<int32_t>();
   header.wall_ms = in.Take<int64_t>();
@@ -332,7 +354,8 @@ std::optional<BlockHeader> OpenBlock(std::string_view key, std::string_view valu
 }
 
 std::string Encode(const EntryValue& entry) {
-  std::string out = Versioned();
+  std::string out;
+  Put(entry.sealed ? kVersionWithKeys : kVersion, &out);
   Put(entry.revision, &out);
   Put(entry.lease_id, &out);
   out.append(entry.value);
@@ -341,12 +364,14 @@ std::string Encode(const EntryValue& entry) {
 
 std::optional<EntryValue> DecodeEntry(std::string_view value) {
   Reader in(value);
-  if (!in.TakeVersion()) return std::nullopt;
+  const auto version = in.Take<uint8_t>();
   EntryValue entry;
+  entry.sealed = version == kVersionWithKeys;
   entry.revision = in.Take<uint64_t>();
   entry.lease_id = in.Take<uint64_t>();
   entry.value = in.rest();
-  if (!in.ok()) return std::nullopt;
+  if (!in.ok() || (version != kVersion && !entry.sealed)) return std::nullopt;
+  if (entry.sealed && entry.value.size() < kSealedOverheadBytes) return std::nullopt;
   return entry;
 }
 

@@ -13,10 +13,12 @@
 //               | 'l' lease_id:u64                                 → Lease
 //               | 'm' lease_id:u64 key:byte*                       → empty: this key is bound to this lease
 //   text        = length:u16 byte*
-//   StoreState  = version:u8=1 store_id:text group:u64 next_queue_id:u64 next_lease_id:u64 revision:u64
+//   StoreState  = version:u8 store_id:text group:u64 next_queue_id:u64 next_lease_id:u64 revision:u64
 //   key_value_bytes:u64
-//                 corrupt_records:u64 Clock
+//                 corrupt_records:u64 Clock KeyUses?
+//                 version: 1 = without KeyUses, 2 = with
 //   Clock       = edge_ms:u64 boot_id:u64 since_boot_ms:u64 wall_ms:i64 synchronized:u8 off_since_wall_ms:i64
+//   KeyUses     = count:u8 (key_id:u64 last_used_edge_ms:u64){count}
 //   Queue       = version:u8=1 name:text incarnation:text full_policy:u8 bytes_max:u64 ttl_seconds:i32
 //   next_sequence:u64 appended:u64 expired:u64 full:u64 corrupt:u64 operator:u64
 //                 count:u8 Lane{count}
@@ -26,9 +28,12 @@
 //   Checkpoints = version:u8=1 count:u8 (priority:u32 sequence:u64 passed_records:u64){count}
 //   Block       = version:u8=1 kind:u8 crc32c:u32 record_count:u32 ttl_seconds:i32 wall_ms:i64 edge_ms:u64
 //                 records_before:u64 bytes_before:u64 records:byte*
-//                 kind: 0 = records; 1 = hole: `record_count` records that were here are lost, `records` is empty
+//                 kind: 0 = records; 1 = hole: `record_count` records that were here are lost, `records` is empty;
+//                       2 = `records` is Sealed, bound to the key and to the header without its checksum
 //                 crc32c: of the key, then of the value without this field
-//   Entry       = version:u8=1 revision:u64 lease_id:u64 value:byte*
+//   Entry       = version:u8 revision:u64 lease_id:u64 value:byte*
+//                 version: 1 = the value; 2 = `value` is Sealed, bound to the key and to what stands before it
+//   Sealed      = key_id:u64 nonce:byte{24} ciphertext:byte* tag:byte{16}     (encryption.h)
 //   Lease       = version:u8=1 ttl_ms:u64
 #pragma once
 
@@ -89,6 +94,12 @@ struct ClockRecord {
   int64_t off_since_wall_ms = 0;
 };
 
+// A key that something on disk may be sealed with; key id 0: written as it is. docs/data-on-disk.md.
+struct KeyUse {
+  uint64_t key_id = 0;
+  uint64_t last_used_edge_ms = 0;  // nothing was sealed with it since then; 0 = it is the one that seals
+};
+
 struct StoreState {
   std::string store_id;
   uint64_t group = 0;
@@ -98,6 +109,7 @@ struct StoreState {
   uint64_t key_value_bytes = 0;
   uint64_t corrupt_records = 0;
   ClockRecord clock;
+  std::vector<KeyUse> key_uses;  // empty while encryption was never on
 };
 std::string Encode(const StoreState& state);
 std::optional<StoreState> DecodeStoreState(std::string_view value);
@@ -156,9 +168,17 @@ std::string Encode(const std::vector<Checkpoint>& checkpoints);
 std::optional<std::vector<Checkpoint>> DecodeCheckpoints(std::string_view value);
 
 inline constexpr size_t kBlockHeaderBytes = 46;
+// Where the checksum stands in it.
+inline constexpr size_t kBlockChecksumOffset = 2;
+inline constexpr size_t kBlockChecksumBytes = 4;
+
+// Sealed: what it is longer than the plaintext.
+inline constexpr size_t kSealedNonceBytes = 24;
+inline constexpr size_t kSealedOverheadBytes = 8 + kSealedNonceBytes + 16;
 
 struct BlockHeader {
   bool hole = false;
+  bool sealed = false;
   uint32_t record_count = 0;
   int32_t ttl_seconds = 0;
   int64_t wall_ms = 0;
@@ -166,16 +186,28 @@ struct BlockHeader {
   uint64_t records_before = 0;  // of the lane, since it was made
   uint64_t bytes_before = 0;
 };
-// Writes the header and its checksum into the first kBlockHeaderBytes of `value`, whose rest is the records.
-void SealBlock(std::string_view key, const BlockHeader& header, std::string* value);
-// Checks the checksum as well.
-std::optional<BlockHeader> OpenBlock(std::string_view key, std::string_view value);
+// Writes the header into the first kBlockHeaderBytes of `value`, whose rest is the records or is still to be written.
+void PutBlockHeader(const BlockHeader& header, std::string* value);
+// Writes the checksum of what is in `value` now into its header.
+void PutBlockChecksum(std::string_view key, std::string* value);
+// Checks the checksum; whether what is sealed opens is not looked at.
+std::optional<BlockHeader> ReadBlockHeader(std::string_view key, std::string_view value);
+// Bytes of the records of a block with this header and value, as they are when they are not sealed.
+inline size_t BlockRecordBytes(const BlockHeader& header, std::string_view value) {
+  return value.size() - kBlockHeaderBytes - (header.sealed ? kSealedOverheadBytes : 0);
+}
 
 struct EntryValue {
   uint64_t revision = 0;
   uint64_t lease_id = 0;
   std::string_view value;
+  bool sealed = false;
+
+  // Bytes of the value when it is not sealed.
+  size_t value_bytes() const { return value.size() - (sealed ? kSealedOverheadBytes : 0); }
 };
+// What stands before the value.
+inline constexpr size_t kEntryHeaderBytes = 17;
 std::string Encode(const EntryValue& entry);
 // The result refers to `value`.
 std::optional<EntryValue> DecodeEntry(std::string_view value);

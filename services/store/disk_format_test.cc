@@ -29,18 +29,19 @@ TEST(DiskFormatTest, EveryFlippedBitOfABlockIsNoticed) {
   const std::string key = BlockKey(1, 2, 3);
   std::string value(kBlockHeaderBytes, '\0');
   value += "records";
-  SealBlock(key, {.record_count = 2, .ttl_seconds = -1, .wall_ms = -5, .edge_ms = 6, .records_before = 7}, &value);
-  const auto header = OpenBlock(key, value);
+  PutBlockHeader({.record_count = 2, .ttl_seconds = -1, .wall_ms = -5, .edge_ms = 6, .records_before = 7}, &value);
+  PutBlockChecksum(key, &value);
+  const auto header = ReadBlockHeader(key, value);
   ASSERT_TRUE(header.has_value());
   EXPECT_EQ(header->record_count, 2u);
   EXPECT_EQ(header->ttl_seconds, -1);
   EXPECT_EQ(header->wall_ms, -5);
   EXPECT_EQ(header->records_before, 7u);
-  EXPECT_FALSE(OpenBlock(BlockKey(1, 2, 4), value).has_value()) << "under another key";
+  EXPECT_FALSE(ReadBlockHeader(BlockKey(1, 2, 4), value).has_value()) << "under another key";
   for (size_t i = 0; i < value.size(); ++i) {
     std::string damaged = value;
     damaged[i] ^= 1;
-    EXPECT_FALSE(OpenBlock(key, damaged).has_value()) << i;
+    EXPECT_FALSE(ReadBlockHeader(key, damaged).has_value()) << i;
   }
 }
 
@@ -62,6 +63,37 @@ TEST(DiskFormatTest, QueueAndStateComeBackAsTheyWere) {
   EXPECT_EQ(DecodeStoreState(encoded)->clock.off_since_wall_ms, -1);
   EXPECT_FALSE(DecodeStoreState(encoded.substr(1)).has_value());
   EXPECT_FALSE(DecodeStoreState(encoded + "x").has_value());
+}
+
+TEST(DiskFormatTest, StateWithKeysIsOfAVersionOfItsOwn) {
+  StoreState state;
+  const std::string without = Encode(state);
+  state.key_uses = {{.key_id = 0, .last_used_edge_ms = 5}, {.key_id = 0xfedcba9876543210, .last_used_edge_ms = 0}};
+  const std::string with = Encode(state);
+  EXPECT_EQ(without[0], 1) << "an older version reads a store whose encryption was never on";
+  EXPECT_EQ(with[0], 2);
+  const auto decoded = DecodeStoreState(with);
+  ASSERT_TRUE(decoded.has_value());
+  ASSERT_EQ(decoded->key_uses.size(), 2u);
+  EXPECT_EQ(decoded->key_uses[0].last_used_edge_ms, 5u);
+  EXPECT_EQ(decoded->key_uses[1].key_id, 0xfedcba9876543210);
+  EXPECT_FALSE(DecodeStoreState(with.substr(0, with.size() - 1)).has_value());
+}
+
+TEST(DiskFormatTest, SealedTextsCutShortAreNotRead) {
+  const std::string key = BlockKey(1, 2, 3);
+  std::string block(kBlockHeaderBytes + kSealedOverheadBytes, 'x');
+  PutBlockHeader({.sealed = true, .record_count = 1}, &block);
+  PutBlockChecksum(key, &block);
+  ASSERT_TRUE(ReadBlockHeader(key, block).has_value());
+  EXPECT_EQ(BlockRecordBytes(*ReadBlockHeader(key, block), block), 0u);
+  block.pop_back();
+  PutBlockChecksum(key, &block);
+  EXPECT_FALSE(ReadBlockHeader(key, block).has_value());
+  const std::string entry = Encode({.revision = 1, .value = std::string(kSealedOverheadBytes, 'x'), .sealed = true});
+  EXPECT_TRUE(DecodeEntry(entry).has_value());
+  EXPECT_FALSE(DecodeEntry(entry.substr(1)).has_value());
+  EXPECT_FALSE(DecodeEntry(entry.substr(0, entry.size() - 1)).has_value());
 }
 
 }  // namespace

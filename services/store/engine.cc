@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/status.h"
+#include "services/store/key_uses.h"
 
 namespace holdfast::store {
 namespace {
@@ -59,17 +60,22 @@ Engine::~Engine() {
 
 absl::Status Engine::Open() {
   ASSIGN_OR_RETURN(database_, Database::Open(options_.database));
-  catalog_ = std::make_unique<Catalog>(database_.get());
-  key_value_ = std::make_unique<KeyValue>(database_.get(), &leases_, options_.key_value_bytes_max);
+  catalog_ = std::make_unique<Catalog>(database_.get(), &encryption_);
+  key_value_ = std::make_unique<KeyValue>(database_.get(), &encryption_, &leases_, options_.key_value_bytes_max);
+  resealing_ = std::make_unique<Resealing>(*database_, encryption_);
 
   Transaction tx;
   RETURN_IF_ERROR(catalog_->Load(database_->repaired(), tx));
+  std::vector<KeyUse>& key_uses = catalog_->state().key_uses;
+  // Before anything is written: with the wrong key the data stays as it is.
+  ASSIGN_OR_RETURN(encryption_, LoadEncryption(options_.encryption_key_file, options_.data_dir, key_uses));
   clock_ = std::make_unique<EdgeClock>(options_.clock, catalog_->state().clock);
   tx.now_edge_ms = clock_->NowMs();
   tx.now_wall_ms = clock_->WallMs();
   RETURN_IF_ERROR(leases_.Load(*database_, tx.now_edge_ms));
 
   std::string& store_id = catalog_->state().store_id;
+  NoteKeyUse(encryption_, /*holds_data=*/!store_id.empty() || catalog_->size() > 0, tx.now_edge_ms, &key_uses);
   if (store_id.empty()) store_id = RandomHexId();
   store_id_ = store_id;
   tx.state_changed = true;
@@ -81,8 +87,9 @@ absl::Status Engine::Open() {
   watch_hub_.Reset(catalog_->state().revision);
   catalog_->ForEach("", [this](Queue& queue) { queue.Publish(options_.ttl_seconds); });
   RefreshState();
-  spdlog::info("data directory opened path={} store_id={} queues={} bytes={}", options_.data_dir, store_id_,
-               catalog_->size(), catalog_->bytes());
+  spdlog::info("data directory opened path={} store_id={} queues={} bytes={} encryption_key={}", options_.data_dir,
+               store_id_, catalog_->size(), catalog_->bytes(),
+               encryption_.on() ? KeyIdText(encryption_.key_id()) : "none");
   return absl::OkStatus();
 }
 

@@ -22,9 +22,11 @@
 #include "services/store/catalog.h"
 #include "services/store/database.h"
 #include "services/store/edge_clock.h"
+#include "services/store/encryption.h"
 #include "services/store/engine_metrics.h"
 #include "services/store/key_value.h"
 #include "services/store/leases.h"
+#include "services/store/resealing.h"
 #include "services/store/tail_cache.h"
 #include "services/store/transaction.h"
 #include "services/store/watch_hub.h"
@@ -39,6 +41,7 @@ struct AppendJob {
   // With room for the header in front, and the ttl and the number of records in it; the rest of the header is filled in
   // by the commit.
   std::shared_ptr<Block> block;
+  std::optional<Fence> fence;  // not used as a part of WriteJob
 };
 
 // A part of Engine::Write.
@@ -62,6 +65,7 @@ struct WriteJob {
   std::vector<CommitJob> commits;
   std::vector<PutJob> puts;
   std::vector<DeleteJob> deletes;
+  std::vector<Fence> fences;
 };
 struct WriteResult {
   std::vector<uint64_t> first_sequences;
@@ -86,8 +90,9 @@ class Engine {
     int32_t ttl_seconds = 7200;
     size_t tail_cache_bytes = 16 << 20;
     size_t watch_history_bytes = 2 << 20;
-    Database::Options database;  // directory and damaged_directory are set from data_dir
-    Clock* clock = nullptr;      // null = the machine's
+    std::string encryption_key_file;  // empty = what is written is not encrypted
+    Database::Options database;       // directory and damaged_directory are set from data_dir
+    Clock* clock = nullptr;           // null = the machine's
     // Bytes free on the disk of data_dir; null = statvfs(3).
     std::function<uint64_t()> free_bytes;
   };
@@ -146,6 +151,7 @@ class Engine {
     uint64_t bytes = 0;
     uint64_t free_bytes = 0;
     uint64_t corrupt_records = 0;
+    std::vector<KeyUse> key_uses;
   };
   Status status() const;
   const Options& options() const { return options_; }
@@ -155,6 +161,7 @@ class Engine {
   void OnWritable(std::function<void(bool)> callback);
 
   Database& database() { return *database_; }
+  const Encryption& encryption() const { return encryption_; }
   const TailCache& tail() const { return tail_; }
   EdgeClock& clock() { return *clock_; }
   WatchHub& watch_hub() { return watch_hub_; }
@@ -183,7 +190,6 @@ class Engine {
 
   Engine(Options options, Metrics* metrics);
   absl::Status Open();
-  absl::Status LoadState();
   void Submit(Operation operation);
 
   // The writer's thread.
@@ -216,6 +222,7 @@ class Engine {
   EngineMetrics metrics_;
   std::string store_id_;
   std::unique_ptr<Database> database_;
+  Encryption encryption_;  // constant once the writer's thread runs
   std::unique_ptr<EdgeClock> clock_;
   TailCache tail_;
   WatchHub watch_hub_;
@@ -225,6 +232,7 @@ class Engine {
   std::unique_ptr<Catalog> catalog_;
   Leases leases_;
   std::unique_ptr<KeyValue> key_value_;
+  std::unique_ptr<Resealing> resealing_;
   std::deque<Operation> held_;  // appends that wait for room, in order of arrival
   absl::Time next_tick_ = absl::InfinitePast();
   absl::Time free_bytes_checked_ = absl::InfinitePast();

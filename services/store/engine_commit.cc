@@ -9,6 +9,7 @@
 #include "lib/base/log.h"
 #include "lib/base/status.h"
 #include "services/store/engine.h"
+#include "services/store/key_uses.h"
 
 namespace holdfast::store {
 namespace {
@@ -174,7 +175,7 @@ void Engine::RetryHeld() {
 void Engine::Tick() {
   Transaction tx = Begin();
   bool anything = false;
-  bool more = false;
+  bool more = resealing_->Step(tx, *catalog_);
   catalog_->ForEach("", [&](Queue& queue) {
     if (queue.bytes() == 0) return;
     anything = true;
@@ -187,7 +188,7 @@ void Engine::Tick() {
   catalog_->CollectGarbage(tx, kGarbageKeysMax);
   more = more || catalog_->has_garbage();
   const bool idle_save = absl::Milliseconds(tx.now_edge_ms - catalog_->state().clock.edge_ms) >= kIdleTick;
-  const bool writes = !tx.batch.empty() || !tx.touched_queues.empty() || idle_save;
+  const bool writes = !tx.batch.empty() || !tx.touched_queues.empty() || tx.state_changed || idle_save;
   if (writes) {
     if (const absl::Status written = WriteOut(tx); !written.ok()) {
       StartReopening({}, std::move(tx), written);
@@ -224,6 +225,7 @@ void Engine::RefreshState() {
   Status status;
   status.bytes = catalog_->bytes();
   status.corrupt_records = catalog_->state().corrupt_records;
+  status.key_uses = catalog_->state().key_uses;
   if (failed_) {
     status.state = State::kReopening;
     status.reason = fmt::format("a write failed ({}); the database is being reopened", Text(failed_->error));
@@ -288,6 +290,8 @@ void Engine::TryReopen() {
   }
   const bool committed = catalog_->state().group >= failed_->number;
   spdlog::info("database reopened group={} committed={}", failed_->number, committed);
+  NoteKeyUse(encryption_, /*holds_data=*/true, clock_->NowMs(), &catalog_->state().key_uses);
+  resealing_->Restart();
   Failed failed = *std::move(failed_);
   failed_.reset();
   if (committed) {

@@ -99,12 +99,13 @@ class EngineFaultTest : public EngineFixture {
     file.seekp(static_cast<std::streamoff>(size * from));
     file << std::string(static_cast<size_t>(size * (to - from)) + 1, '#');
   }
+
+  // Whatever write the power cut comes at, and whatever of the unsynced rest reached the disk: records, zeroes of a log
+  // that is being prepared, names. Nothing of that is damage.
+  void CutPowerAtEveryWrite(int rounds);
 };
 
-// P1: whatever write the power cut comes at, and whatever of the unsynced rest reached the disk: records, zeroes of a
-// log that is being prepared, names. Nothing of that is damage.
-TEST_F(EngineFaultTest, P1_PowerCutAtEveryWriteLosesNothingAcknowledged) {
-  constexpr int kRounds = 24;
+void EngineFaultTest::CutPowerAtEveryWrite(int rounds) {
   constexpr double kKeep[] = {0, 0.5, 0.9};
   size_t complete = 0;
   for (int64_t cut = 1; complete < std::size(kKeep); ++cut) {
@@ -116,10 +117,10 @@ TEST_F(EngineFaultTest, P1_PowerCutAtEveryWriteLosesNothingAcknowledged) {
     env_.FailAfter(cut);
     Acknowledged acked;
     give_up_ = true;
-    Work(kRounds, &acked);
+    Work(rounds, &acked);
     give_up_ = false;
     engine_.reset();
-    if (acked.records.size() == 2u * kRounds) ++complete;
+    if (acked.records.size() == 2u * static_cast<size_t>(rounds)) ++complete;
     env_.DropUnsynced(kKeep[cut % 3]);
     env_.FailAfter(-1);
     Open();
@@ -128,6 +129,15 @@ TEST_F(EngineFaultTest, P1_PowerCutAtEveryWriteLosesNothingAcknowledged) {
     engine_.reset();
     std::filesystem::remove_all(options_.data_dir);
   }
+}
+
+TEST_F(EngineFaultTest, P1_PowerCutAtEveryWriteLosesNothingAcknowledged) {
+  CutPowerAtEveryWrite(24);
+}
+
+TEST_F(EngineFaultTest, P1_PowerCutAtEveryWriteLosesNothingEncrypted) {
+  options_.encryption_key_file = dir_ / "secrets/store.key";
+  CutPowerAtEveryWrite(12);
 }
 
 // P8: ENOSPC in the middle: the same request is answered once the disk takes writes again, and takes effect once.
@@ -284,7 +294,8 @@ class EngineLossTest : public EngineFixture {
   }
   PullCursor Cursor() {
     const auto start = Register("q", "c");
-    return {engine_->database(), engine_->tail(), engine_->clock(), start->feed, start->checkpoints};
+    return {engine_->database(), engine_->encryption(), engine_->tail(),
+            engine_->clock(),    start->feed,           start->checkpoints};
   }
 };
 

@@ -194,7 +194,7 @@ class EngineFixture : public ::testing::Test {
   absl::StatusOr<std::string> Get(const std::string& key) {
     auto value = engine_->database().Get(EntryKey(key));
     if (!value.ok()) return value.status();
-    return std::string(DecodeEntry(*value)->value);
+    return engine_->encryption().OpenEntry(key, *value, *DecodeEntry(*value));
   }
   absl::Status Configure(const std::string& queue, std::optional<FullPolicy> policy, uint64_t bytes_max,
                          int32_t ttl_seconds) {
@@ -232,7 +232,8 @@ class EngineFixture : public ::testing::Test {
     auto start = Register(queue, consumer);
     EXPECT_TRUE(start.ok()) << start.status();
     if (!start.ok()) return received;
-    PullCursor cursor(engine_->database(), engine_->tail(), engine_->clock(), start->feed, start->checkpoints);
+    PullCursor cursor(engine_->database(), engine_->encryption(), engine_->tail(), engine_->clock(), start->feed,
+                      start->checkpoints);
     return Continue(cursor, start->feed->queue_id());
   }
   std::vector<Received> Continue(PullCursor& cursor, uint64_t queue_id) {

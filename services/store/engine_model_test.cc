@@ -58,6 +58,7 @@ class EngineModelTest : public EngineFixture {
     options_.tail_cache_bytes = seed % 2 == 0 ? 16 << 20 : 2000;
     options_.database.write_buffer_bytes = 64 << 10;
     options_.ttl_seconds = -1;
+    options_.encryption_key_file = seed % 3 == 0 ? dir_ / "store.key" : "";
     Open();
     random_.seed(seed);
     model_.clear();

@@ -64,6 +64,7 @@ absl::Status Engine::PlanAppend(Transaction& tx, Operation& operation, const App
     hold_ = true;
     return absl::OkStatus();
   }
+  if (job.fence) RETURN_IF_ERROR(key_value_->CheckFence(*job.fence));
   ASSIGN_OR_RETURN(Queue* const queue, catalog_->FindOrCreate(tx, job.queue));
   const uint64_t bytes = job.block->value.size() - kBlockHeaderBytes;
   if (const absl::Status room = MakeRoom(tx, *queue, bytes); !room.ok()) {
@@ -76,6 +77,7 @@ absl::Status Engine::PlanAppend(Transaction& tx, Operation& operation, const App
 }
 
 absl::Status Engine::CheckWrite(Transaction& tx, const WriteJob& job) {
+  for (const Fence& fence : job.fences) RETURN_IF_ERROR(key_value_->CheckFence(fence));
   for (const CommitJob& commit : job.commits) {
     const Queue* const queue = catalog_->Find(commit.queue);
     if (queue == nullptr) return absl::NotFoundError(fmt::format("there is no queue {}", commit.queue));

@@ -88,7 +88,8 @@ TEST_F(EngineTest, CommitOnlyGoesForwardAndNeverPastTheEnd) {
 TEST_F(EngineTest, FollowerGetsWhatIsAppendedLaterWithoutTouchingTheDisk) {
   auto start = Register("q", "c");
   ASSERT_TRUE(start.ok());
-  PullCursor cursor(engine_->database(), engine_->tail(), engine_->clock(), start->feed, start->checkpoints);
+  PullCursor cursor(engine_->database(), engine_->encryption(), engine_->tail(), engine_->clock(), start->feed,
+                    start->checkpoints);
   EXPECT_THAT(Continue(cursor, start->feed->queue_id()), IsEmpty());
   ASSERT_TRUE(Append("q", {"a"}).ok());
   EXPECT_THAT(Texts(Continue(cursor, start->feed->queue_id())), ElementsAre("a"));

@@ -16,7 +16,7 @@ absl::StatusOr<KeyValue::Known> KeyValue::Look(std::string_view key) const {
   RETURN_IF_ERROR(value.status());
   const auto entry = DecodeEntry(*value);
   if (!entry) return absl::DataLossError(fmt::format("the value of key {} can't be read", Printable(key)));
-  return Known{true, entry->revision, entry->lease_id, key.size() + entry->value.size()};
+  return Known{true, entry->revision, entry->lease_id, key.size() + entry->value_bytes()};
 }
 
 absl::Status KeyValue::CheckRevision(std::string_view key, std::optional<uint64_t> expected) const {
@@ -26,6 +26,13 @@ absl::Status KeyValue::CheckRevision(std::string_view key, std::optional<uint64_
   if (revision == *expected) return absl::OkStatus();
   return absl::FailedPreconditionError(
       fmt::format("key {} has revision {}, not {}; read it again", Printable(key), revision, *expected));
+}
+
+absl::Status KeyValue::CheckFence(const Fence& fence) const {
+  ASSIGN_OR_RETURN(const Known known, Look(fence.key));
+  if (known.exists && known.revision == fence.revision) return absl::OkStatus();
+  return absl::AbortedError(fmt::format("displaced: key {} has revision {}, the caller's was {}; do not go on with it",
+                                        Printable(fence.key), known.revision, fence.revision));
 }
 
 absl::Status KeyValue::CheckPut(std::string_view key, std::optional<uint64_t> expected, uint64_t lease_id) const {
@@ -46,7 +53,7 @@ uint64_t KeyValue::Put(Transaction& tx, StoreState& state, std::string_view key,
                        uint64_t lease_id) {
   const Known before = Look(key).value_or(Known{});
   const uint64_t revision = ++state.revision;
-  tx.batch.Put(EntryKey(key), Encode(EntryValue{revision, lease_id, value}));
+  tx.batch.Put(EntryKey(key), encryption_->FinishEntry(key, {revision, lease_id, value}));
   if (before.lease_id != lease_id) {
     if (before.lease_id != 0) leases_->Unbind(tx, before.lease_id, key);
     if (lease_id != 0) leases_->Bind(tx, lease_id, key);

@@ -12,6 +12,7 @@
 #include "lib/base/string_map.h"
 #include "services/store/database.h"
 #include "services/store/disk_format.h"
+#include "services/store/encryption.h"
 #include "services/store/leases.h"
 #include "services/store/transaction.h"
 
@@ -20,13 +21,19 @@ namespace holdfast::store {
 inline constexpr size_t kKeyBytesMax = 1024;
 inline constexpr size_t kValueBytesMax = 1 << 20;
 
+// A condition of a leader's request: the key that he put to become leader has still the revision that this got.
+struct Fence {
+  std::string key;
+  uint64_t revision = 0;
+};
+
 // The committing side of the key-value space: conditions, revisions, leases. Sees the changes of the group that it is
 // building. Lives on the committing thread. Not thread-safe.
 class KeyValue {
  public:
   // `state` holds the revision and the bytes.
-  KeyValue(const Database* database, Leases* leases, uint64_t bytes_max)
-      : database_(database), leases_(leases), bytes_max_(bytes_max) {}
+  KeyValue(const Database* database, const Encryption* encryption, Leases* leases, uint64_t bytes_max)
+      : database_(database), encryption_(encryption), leases_(leases), bytes_max_(bytes_max) {}
 
   // Before each group.
   void Begin() { pending_.clear(); }
@@ -40,6 +47,8 @@ class KeyValue {
   // Bytes of the key's entry now; 0 if there is none or it can't be read.
   uint64_t BytesOf(std::string_view key) const { return Look(key).value_or(Known{}).bytes; }
   absl::Status CheckRevision(std::string_view key, std::optional<uint64_t> expected) const;
+  // ABORTED: the key has another revision than the fence's, or is gone.
+  absl::Status CheckFence(const Fence& fence) const;
 
   // Each returns the revision of the change; Delete 0 if there was nothing to delete.
   uint64_t Put(Transaction& tx, StoreState& state, std::string_view key, std::string_view value, uint64_t lease_id);
@@ -58,6 +67,7 @@ class KeyValue {
   absl::StatusOr<Known> Look(std::string_view key) const;
 
   const Database* const database_;
+  const Encryption* const encryption_;
   Leases* const leases_;
   const uint64_t bytes_max_;
   StringMap<Known> pending_;

@@ -44,7 +44,7 @@ void LaneScan::Settle() {
 bool LaneScan::Read() {
   const auto key = ParseBlockKey(scan_.key());
   if (!key) return false;
-  const auto header = OpenBlock(scan_.key(), scan_.value());
+  const auto header = ReadBlockHeader(scan_.key(), scan_.value());
   if (!header) return false;
   header_ = *header;
   info_ = {.first_sequence = key->first_sequence,
@@ -52,7 +52,7 @@ bool LaneScan::Read() {
            .records_before = header->records_before,
            .bytes_before = header->bytes_before,
            .record_count = header->record_count,
-           .bytes = static_cast<uint32_t>(scan_.value().size() - kBlockHeaderBytes),
+           .bytes = static_cast<uint32_t>(BlockRecordBytes(*header, scan_.value())),
            .ttl_seconds = header->ttl_seconds,
            .hole = header->hole};
   return true;

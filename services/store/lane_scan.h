@@ -10,9 +10,9 @@
 
 namespace holdfast::store {
 
-// A walk over the whole blocks of one lane on disk, in order of sequence. Blocks that fail their checksum are passed
-// over: the numbers in the next one's header tell how many records that was. Holds the database open: use it briefly,
-// in one thread.
+// A walk over the whole blocks of one lane on disk, in order of sequence, which opens no sealed one. Blocks that fail
+// their checksum are passed over: the numbers in the next one's header tell how many records that was. Holds the
+// database open: use it briefly, in one thread.
 class LaneScan {
  public:
   LaneScan(const Database& database, uint64_t queue_id, uint32_t priority);
@@ -25,7 +25,8 @@ class LaneScan {
 
   const BlockInfo& info() const { return info_; }
   const BlockHeader& header() const { return header_; }
-  std::string_view value() const { return scan_.value(); }
+  std::string_view key() const { return scan_.key(); }
+  std::string_view value() const { return scan_.value(); }  // as it is on disk, sealed if it is
 
   // UNAVAILABLE if the database is not open.
   absl::Status status() const { return scan_.status(); }

@@ -59,7 +59,9 @@ absl::Status Read(Engine& engine, const Peeked& from, uint64_t from_sequence, ui
       if (scan.info().hole) continue;
       const bool expired =
           IsExpired(scan.info().edge_ms, scan.info().ttl_seconds, from.ttl_seconds, engine.clock().NowMs());
-      BlockReader reader(scan.value().substr(kBlockHeaderBytes));
+      std::string opened;
+      if (!engine.encryption().OpenBlock(scan.key(), scan.header(), scan.value(), &opened).ok()) continue;
+      BlockReader reader(std::string_view(opened).substr(kBlockHeaderBytes));
       uint64_t sequence = scan.info().first_sequence;
       for (auto record = reader.Next(); record && !full(); record = reader.Next(), ++sequence) {
         if (sequence < first) continue;

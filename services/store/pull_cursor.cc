@@ -14,9 +14,9 @@ constexpr int kSkippedBlocksMax = 128;
 
 }  // namespace
 
-PullCursor::PullCursor(Database& database, const TailCache& tail, EdgeClock& clock, std::shared_ptr<const Feed> feed,
-                       const std::vector<Checkpoint>& checkpoints)
-    : database_(database), tail_(tail), clock_(clock), feed_(std::move(feed)) {
+PullCursor::PullCursor(Database& database, const Encryption& encryption, const TailCache& tail, EdgeClock& clock,
+                       std::shared_ptr<const Feed> feed, const std::vector<Checkpoint>& checkpoints)
+    : database_(database), encryption_(encryption), tail_(tail), clock_(clock), feed_(std::move(feed)) {
   for (const Checkpoint& checkpoint : checkpoints) {
     places_.push_back({checkpoint.priority, checkpoint.sequence + 1, checkpoint.passed_records});
   }
@@ -65,14 +65,23 @@ BlockPtr PullCursor::ReadAgain(const Feed::Lane& lane, const Place& place, Block
   const std::string key = BlockKey(feed_->queue_id(), lane.priority, place.next_sequence);
   auto value = database_.Get(key);
   *unavailable = absl::IsUnavailable(value.status());
-  const auto header = value.ok() ? OpenBlock(key, *value) : std::nullopt;
+  const auto header = value.ok() ? ReadBlockHeader(key, *value) : std::nullopt;
   if (!header) return found;
+  BlockPtr block = Open(lane.priority, place.next_sequence, *header, key, *value);
+  if (block == nullptr) return found;
   ahead_.clear();
+  return block;
+}
+
+// A block from disk, its records opened if they are sealed; null if they do not open.
+BlockPtr PullCursor::Open(uint32_t priority, uint64_t first_sequence, BlockHeader header, std::string_view key,
+                          std::string_view value) const {
   auto block = std::make_shared<Block>();
-  block->priority = lane.priority;
-  block->first_sequence = place.next_sequence;
-  block->header = *header;
-  block->value = *std::move(value);
+  if (!encryption_.OpenBlock(key, header, value, &block->value).ok()) return nullptr;
+  header.sealed = false;
+  block->priority = priority;
+  block->first_sequence = first_sequence;
+  block->header = header;
   return block;
 }
 
@@ -137,11 +146,12 @@ void PullCursor::ReadAhead(const Feed::Lane& lane, const Place& place, bool* una
   size_t bytes = 0;
   for (scan.Seek(place.next_sequence, lane.head_sequence); scan.Valid(); scan.Next()) {
     if (scan.info().first_sequence >= lane.end_sequence) break;
-    auto block = std::make_shared<Block>();
-    block->priority = lane.priority;
-    block->first_sequence = scan.info().first_sequence;
-    block->header = scan.header();
-    block->value = scan.value();
+    BlockPtr block = Open(lane.priority, scan.info().first_sequence, scan.header(), scan.key(), scan.value());
+    if (block == nullptr) {
+      // Left out like one with a wrong checksum: the numbers of the next one tell what is missing.
+      database_.KeepDamagedBlock(scan.key(), scan.value());
+      continue;
+    }
     bytes += block->value.size();
     ahead_.push_back(std::move(block));
     if (bytes >= kReadAheadBytesMax || ahead_.size() >= kReadAheadBlocksMax) break;

@@ -9,6 +9,7 @@
 #include "services/store/block.h"
 #include "services/store/database.h"
 #include "services/store/edge_clock.h"
+#include "services/store/encryption.h"
 #include "services/store/feed.h"
 #include "services/store/tail_cache.h"
 
@@ -28,8 +29,9 @@ struct Loss {
 // the tail cache if it reaches back that far, else from disk, some blocks at a time. Not thread-safe.
 class PullCursor {
  public:
-  PullCursor(Database& database, const TailCache& tail, EdgeClock& clock, std::shared_ptr<const Feed> feed,
-             const std::vector<Checkpoint>& checkpoints);
+  // The references must outlive it.
+  PullCursor(Database& database, const Encryption& encryption, const TailCache& tail, EdgeClock& clock,
+             std::shared_ptr<const Feed> feed, const std::vector<Checkpoint>& checkpoints);
 
   struct Step {
     BlockPtr block;      // null: nothing now
@@ -49,12 +51,15 @@ class PullCursor {
   Place& PlaceIn(const Feed::Lane& lane);
   BlockPtr Load(const Feed::Lane& lane, const Place& place, bool* unavailable);
   void ReadAhead(const Feed::Lane& lane, const Place& place, bool* unavailable);
+  BlockPtr Open(uint32_t priority, uint64_t first_sequence, BlockHeader header, std::string_view key,
+                std::string_view value) const;
   static bool Misses(const BlockPtr& block, const Feed::Lane& lane, const Place& place);
   BlockPtr ReadAgain(const Feed::Lane& lane, const Place& place, BlockPtr found, bool* unavailable);
   bool Examine(const BlockPtr& block, const Feed::Lane& lane, int32_t ttl_seconds, Place* place, Step* step,
                std::vector<Loss>* losses);
 
   Database& database_;
+  const Encryption& encryption_;
   const TailCache& tail_;
   EdgeClock& clock_;
   const std::shared_ptr<const Feed> feed_;

@@ -16,12 +16,13 @@ constexpr size_t kDeletesPerCommitMax = 256;
 
 }  // namespace
 
-Queue::Queue(uint64_t id, QueueInfo info, QueueCounters counters, const Database* database, uint64_t* total_bytes,
-             std::shared_ptr<Feed> feed)
+Queue::Queue(uint64_t id, QueueInfo info, QueueCounters counters, const Database* database,
+             const Encryption* encryption, uint64_t* total_bytes, std::shared_ptr<Feed> feed)
     : id_(id),
       info_(std::move(info)),
       counters_(std::move(counters)),
       database_(database),
+      encryption_(encryption),
       total_bytes_(total_bytes),
       feed_(std::move(feed)),
       lanes_(counters_.lanes.size()) {
@@ -62,6 +63,17 @@ std::optional<uint64_t> Queue::OldestEdgeMs(uint32_t priority) {
   const auto head = Head(*counters);
   if (!head) return std::nullopt;
   return head->edge_ms;
+}
+
+uint64_t Queue::OldestBlockEdgeMs() {
+  uint64_t oldest = UINT64_MAX;
+  for (const LaneCounters& counters : counters_.lanes) {
+    if (counters.head_records == counters.total_records) continue;
+    const auto head = Head(counters);
+    // A hole has the time at which it was made, which says nothing of the blocks behind it.
+    oldest = std::min(oldest, head && !head->hole ? head->edge_ms : 0);
+  }
+  return oldest;
 }
 
 int32_t Queue::ttl_seconds(int32_t default_seconds) const {
@@ -146,8 +158,7 @@ uint64_t Queue::Append(Transaction& tx, std::shared_ptr<Block> block) {
   block->header.records_before = counters.total_records;
   block->header.bytes_before = counters.total_bytes;
   const std::string key = BlockKey(id_, block->priority, first_sequence);
-  SealBlock(key, block->header, &block->value);
-  tx.batch.Put(key, block->value);
+  tx.batch.Put(key, encryption_->FinishBlock(key, block.get(), &tx.sealed));
 
   const BlockInfo info{.first_sequence = first_sequence,
                        .edge_ms = tx.now_edge_ms,

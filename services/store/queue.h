@@ -13,6 +13,7 @@
 #include "services/store/block.h"
 #include "services/store/database.h"
 #include "services/store/disk_format.h"
+#include "services/store/encryption.h"
 #include "services/store/feed.h"
 #include "services/store/pull_cursor.h"
 #include "services/store/transaction.h"
@@ -36,8 +37,8 @@ class Queue {
   };
 
   // `total_bytes` counts what all queues hold; this one adds its part.
-  Queue(uint64_t id, QueueInfo info, QueueCounters counters, const Database* database, uint64_t* total_bytes,
-        std::shared_ptr<Feed> feed);
+  Queue(uint64_t id, QueueInfo info, QueueCounters counters, const Database* database, const Encryption* encryption,
+        uint64_t* total_bytes, std::shared_ptr<Feed> feed);
 
   uint64_t id() const { return id_; }
   const QueueInfo& info() const { return info_; }
@@ -55,6 +56,8 @@ class Queue {
   uint64_t LagRecords(const Consumer& consumer) const;
   // Edge clock at which the oldest block of the lane was committed; nullopt if it is empty. May read from disk once.
   std::optional<uint64_t> OldestEdgeMs(uint32_t priority);
+  // The same over all lanes, of blocks held whether passed or not; UINT64_MAX if there is none, 0 if it can't be told.
+  uint64_t OldestBlockEdgeMs();
 
   // Settings with the store's defaults in place of 0.
   int32_t ttl_seconds(int32_t default_seconds) const;
@@ -128,6 +131,7 @@ class Queue {
   QueueInfo info_;
   QueueCounters counters_;
   const Database* const database_;
+  const Encryption* const encryption_;
   uint64_t* const total_bytes_;  // of all queues
   const std::shared_ptr<Feed> feed_;
   std::vector<Lane> lanes_;  // beside counters_.lanes

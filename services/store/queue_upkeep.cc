@@ -53,19 +53,21 @@ uint64_t Queue::MarkLoss(Transaction& tx, const Loss& loss, int32_t default_ttl_
                                  [&](const BlockInfo& i) { return i.first_sequence == loss.first_sequence; });
   if (info != lane.recent.end() && info->hole) return 0;
   if (const auto value = database_->Get(key); value.ok()) {
-    const auto header = OpenBlock(key, *value);
-    if (header && (header->hole || !loss.expired)) return 0;  // Marked already, or readable after all.
+    const auto header = ReadBlockHeader(key, *value);
+    std::string records;
+    const auto opens = [&] { return encryption_->OpenBlock(key, *header, *value, &records).ok(); };
+    if (header && (header->hole || (!loss.expired && opens()))) return 0;  // Marked already, or readable after all.
   }
   std::string value(kBlockHeaderBytes, '\0');
-  SealBlock(key,
-            {.hole = true,
-             .record_count = loss.record_count,
-             .ttl_seconds = 0,
-             .wall_ms = tx.now_wall_ms,
-             .edge_ms = tx.now_edge_ms,
-             .records_before = loss.records_before,
-             .bytes_before = loss.bytes_before},
-            &value);
+  PutBlockHeader({.hole = true,
+                  .record_count = loss.record_count,
+                  .ttl_seconds = 0,
+                  .wall_ms = tx.now_wall_ms,
+                  .edge_ms = tx.now_edge_ms,
+                  .records_before = loss.records_before,
+                  .bytes_before = loss.bytes_before},
+                 &value);
+  PutBlockChecksum(key, &value);
   tx.batch.Put(key, value);
   if (info != lane.recent.end()) info->hole = true;
   lane.head.reset();
@@ -112,12 +114,12 @@ void Queue::Recount(Transaction& tx, uint64_t margin) {
     if (!scan.Valid()) continue;
     LaneCounters& counters = CountersOf(priority);
     const auto key = ParseBlockKey(scan.key());
-    const auto header = OpenBlock(scan.key(), scan.value());
+    const auto header = ReadBlockHeader(scan.key(), scan.value());
     if (!key || !header) continue;
     counters.end_sequence = std::max(counters.end_sequence, key->first_sequence + header->record_count);
     counters.total_records = std::max(counters.total_records, header->records_before + header->record_count);
     counters.total_bytes =
-        std::max(counters.total_bytes, header->bytes_before + scan.value().size() - kBlockHeaderBytes);
+        std::max(counters.total_bytes, header->bytes_before + BlockRecordBytes(*header, scan.value()));
     counters_.next_sequence = std::max(counters_.next_sequence, counters.end_sequence);
   }
   counters_.next_sequence += margin;

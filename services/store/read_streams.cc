@@ -41,7 +41,8 @@ void PullStream::Open(absl::StatusOr<Engine::PullStart> start) {
   spdlog::info("pull begins queue={} consumer={}", Printable(queue_), Printable(consumer_));
   feed_ = std::move(start->feed);
   incarnation_ = std::move(start->incarnation);
-  cursor_.emplace(engine_->database(), engine_->tail(), engine_->clock(), feed_, start->checkpoints);
+  cursor_.emplace(engine_->database(), engine_->encryption(), engine_->tail(), engine_->clock(), feed_,
+                  start->checkpoints);
   feed_->Attach(consumer_, pump_);
   pump_->Start();
 }
@@ -130,7 +131,7 @@ Pump::Outcome WatchStream::StepThroughAll() {
   response_.set_reset(reset_);
   std::string next_key;
   const absl::Status status = ListEntries(
-      engine_->database(), prefix_, *next_key_, kWatchPageEntriesMax, kWatchPageBytesMax,
+      engine_->database(), engine_->encryption(), prefix_, *next_key_, kWatchPageEntriesMax, kWatchPageBytesMax,
       [this] { return response_.add_changes()->mutable_entry(); }, &next_key);
   if (!status.ok()) return Pump::Outcome::kIdle;  // Woken again after the reopening.
   reset_ = false;
@@ -161,9 +162,9 @@ void WatchStream::OnDone() {
   delete this;
 }
 
-absl::Status ListEntries(const Database& database, const std::string& prefix, const std::string& start_key,
-                         size_t limit, size_t bytes_max, const std::function<v1::Entry*()>& add,
-                         std::string* next_key) {
+absl::Status ListEntries(const Database& database, const Encryption& encryption, const std::string& prefix,
+                         const std::string& start_key, size_t limit, size_t bytes_max,
+                         const std::function<v1::Entry*()>& add, std::string* next_key) {
   next_key->clear();
   Database::Scan scan(database, EntryKey(prefix), /*checked=*/true);
   RETURN_IF_ERROR(scan.status());
@@ -173,16 +174,18 @@ absl::Status ListEntries(const Database& database, const std::string& prefix, co
     const auto entry = DecodeEntry(scan.value());
     if (!entry) continue;
     const std::string_view key = scan.key().substr(kEntryPrefix.size());
-    if (count >= limit || (count > 0 && bytes + key.size() + entry->value.size() > bytes_max)) {
+    if (count >= limit || (count > 0 && bytes + key.size() + entry->value_bytes() > bytes_max)) {
       *next_key = key;
       return absl::OkStatus();
     }
+    auto value = encryption.OpenEntry(key, scan.value(), *entry);
+    if (!value.ok()) continue;
     v1::Entry* const out = add();
     out->mutable_key()->assign(key);
-    out->mutable_value()->assign(entry->value);
+    bytes += key.size() + value->size();
+    out->set_value(*std::move(value));
     out->set_revision(entry->revision);
     out->set_lease_id(entry->lease_id);
-    bytes += key.size() + entry->value.size();
     ++count;
   }
   return absl::OkStatus();

@@ -63,7 +63,8 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchResponse> {
 };
 
 // Up to `limit` entries and about `bytes_max` bytes from `start_key` on. `next_key`: empty at the end.
-absl::Status ListEntries(const Database& database, const std::string& prefix, const std::string& start_key,
-                         size_t limit, size_t bytes_max, const std::function<v1::Entry*()>& add, std::string* next_key);
+absl::Status ListEntries(const Database& database, const Encryption& encryption, const std::string& prefix,
+                         const std::string& start_key, size_t limit, size_t bytes_max,
+                         const std::function<v1::Entry*()>& add, std::string* next_key);
 
 }  // namespace holdfast::store

@@ -56,6 +56,14 @@ absl::Status CheckPriority(uint32_t priority) {
       fmt::format("priority {} is not 0-{} or {}", priority, kImportantPriorityMax, kDefaultPriority));
 }
 
+absl::StatusOr<Fence> ToFence(const v1::Fence& fence) {
+  RETURN_IF_ERROR(Annotate(CheckKey(fence.key()), "fence"));
+  if (fence.revision() == 0) {
+    return absl::InvalidArgumentError("the revision of a fence is 0: it is what the Put of its key answered");
+  }
+  return Fence{fence.key(), fence.revision()};
+}
+
 absl::StatusOr<AppendJob> ToAppendJob(const v1::AppendRequest& request) {
   RETURN_IF_ERROR(CheckQueueName(request.queue()));
   RETURN_IF_ERROR(CheckPriority(request.priority()));
@@ -84,7 +92,11 @@ absl::StatusOr<AppendJob> ToAppendJob(const v1::AppendRequest& request) {
   block->value.reserve(kBlockHeaderBytes + records.size());
   block->value.assign(kBlockHeaderBytes, '\0');
   block->value += records;
-  return AppendJob{request.queue(), std::move(block)};
+  AppendJob job{request.queue(), std::move(block), std::nullopt};
+  if (request.has_fence()) {
+    ASSIGN_OR_RETURN(job.fence, ToFence(request.fence()));
+  }
+  return job;
 }
 
 absl::StatusOr<CommitJob> ToCommitJob(const v1::CommitRequest& request) {
@@ -127,12 +139,20 @@ absl::StatusOr<WriteJob> ToWriteJob(const v1::WriteRequest& request) {
     return absl::InvalidArgumentError(fmt::format("{} parts are more than {}", parts, kWritePartsMax));
   }
   WriteJob job;
+  const auto add_fence = [&job](const v1::Fence& fence) -> absl::Status {
+    ASSIGN_OR_RETURN(Fence one, ToFence(fence));
+    job.fences.push_back(std::move(one));
+    return absl::OkStatus();
+  };
+  if (request.has_fence()) RETURN_IF_ERROR(add_fence(request.fence()));
   for (const auto& append : request.appends()) {
     ASSIGN_OR_RETURN(AppendJob part, ToAppendJob(append));
+    if (part.fence) job.fences.push_back(*part.fence);
     job.appends.push_back(std::move(part));
   }
   for (const auto& commit : request.commits()) {
     ASSIGN_OR_RETURN(CommitJob part, ToCommitJob(commit));
+    if (commit.has_fence()) RETURN_IF_ERROR(add_fence(commit.fence()));
     job.commits.push_back(std::move(part));
   }
   for (const auto& put : request.puts()) {

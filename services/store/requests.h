@@ -18,6 +18,7 @@ absl::Status CheckConsumerName(std::string_view name);
 absl::Status CheckKey(std::string_view key);
 absl::Status CheckPriority(uint32_t priority);
 
+absl::StatusOr<Fence> ToFence(const v1::Fence& fence);
 absl::StatusOr<AppendJob> ToAppendJob(const v1::AppendRequest& request);
 absl::StatusOr<CommitJob> ToCommitJob(const v1::CommitRequest& request);
 absl::StatusOr<PutJob> ToPutJob(const v1::PutRequest& request);

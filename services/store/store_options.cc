@@ -1,5 +1,10 @@
 #include "services/store/store_options.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
 #include "lib/base/status.h"
 
 namespace holdfast::store {
@@ -17,6 +22,14 @@ void ReadInteger(ConfigSection& section, std::string_view key, T* field, int64_t
   *field = static_cast<T>(value);
 }
 
+bool LiesIn(const std::string& file, const std::string& directory) {
+  if (file.empty()) return false;
+  std::error_code error;
+  const auto folder = std::filesystem::weakly_canonical(directory, error);
+  const auto path = std::filesystem::weakly_canonical(file, error);
+  return std::mismatch(folder.begin(), folder.end(), path.begin(), path.end()).first == folder.end();
+}
+
 }  // namespace
 
 absl::StatusOr<StoreOptions> ReadStoreOptions(const ConfigFile& file, const GatewayOptions& gateway) {
@@ -26,6 +39,7 @@ absl::StatusOr<StoreOptions> ReadStoreOptions(const ConfigFile& file, const Gate
   ConfigSection section = file.Section("store");
   section.Read("data_dir", &engine.data_dir);
   section.Read("metrics_address", &options.metrics_address);
+  section.Read("encryption_key_file", &engine.encryption_key_file);
   ReadInteger(section, "queue_bytes_max", &engine.queue_bytes_max, kMiB, 64 * kTiB);
   ReadInteger(section, "total_bytes_max", &engine.total_bytes_max, kMiB, 64 * kTiB);
   ReadInteger(section, "free_space_floor_bytes", &engine.free_space_floor_bytes, 0, 64 * kTiB);
@@ -40,6 +54,12 @@ absl::StatusOr<StoreOptions> ReadStoreOptions(const ConfigFile& file, const Gate
   RETURN_IF_ERROR(section.Finish());
   if (engine.ttl_seconds == 0) {
     return absl::InvalidArgumentError("[store] ttl_seconds is 0: use -1 for never, or a number of seconds");
+  }
+  if (LiesIn(engine.encryption_key_file, engine.data_dir)) {
+    return absl::InvalidArgumentError(
+        fmt::format("[store] encryption_key_file {} lies in the data directory, whose copies would bring their key "
+                    "along; choose another folder",
+                    engine.encryption_key_file));
   }
   return options;
 }

@@ -4,6 +4,7 @@
 
 #include "lib/base/status.h"
 #include "lib/rpc/status.h"
+#include "services/store/key_uses.h"
 #include "services/store/peek.h"
 #include "services/store/read_streams.h"
 #include "services/store/requests.h"
@@ -63,12 +64,12 @@ ServerUnaryReactor* QueuesService::Peek(CallbackServerContext* context, const v1
 
 ServerUnaryReactor* QueuesService::Commit(CallbackServerContext* context, const v1::CommitRequest* request,
                                           v1::CommitResponse*) {
-  absl::StatusOr<CommitJob> job = ToCommitJob(*request);
-  if (!job.ok()) return Answer(context, job.status());
+  v1::WriteRequest one;
+  *one.add_commits() = *request;
+  absl::StatusOr<WriteJob> write = ToWriteJob(one);
+  if (!write.ok()) return Answer(context, write.status());
   ServerUnaryReactor* const reactor = context->DefaultReactor();
-  WriteJob write;
-  write.commits.push_back(*std::move(job));
-  engine_->Write(std::move(write), Finisher<WriteResult>(reactor, [](const WriteResult&) {}));
+  engine_->Write(*std::move(write), Finisher<WriteResult>(reactor, [](const WriteResult&) {}));
   return reactor;
 }
 
@@ -171,9 +172,13 @@ ServerUnaryReactor* KeyValueService::Get(CallbackServerContext* context, const v
       RETURN_IF_ERROR(value.status());
       const auto entry = DecodeEntry(*value);
       if (!entry) return absl::DataLossError(fmt::format("the value of key {} can't be read", request->key()));
+      auto opened = engine_->encryption().OpenEntry(request->key(), *value, *entry);
+      if (!opened.ok()) {
+        return Annotate(opened.status(), fmt::format("the value of key {} can't be read", request->key()));
+      }
       v1::Entry* const out = response->mutable_entry();
       out->set_key(request->key());
-      out->mutable_value()->assign(entry->value);
+      out->set_value(*std::move(opened));
       out->set_revision(entry->revision);
       out->set_lease_id(entry->lease_id);
       return absl::OkStatus();
@@ -221,7 +226,7 @@ ServerUnaryReactor* KeyValueService::List(CallbackServerContext* context, const 
     response->set_revision(engine_->watch_hub().revision());
     const uint32_t limit = request->limit() == 0 ? kListLimitMax : request->limit();
     const absl::Status status = ListEntries(
-        engine_->database(), request->prefix(), request->start_key(), limit, kListBytesMax,
+        engine_->database(), engine_->encryption(), request->prefix(), request->start_key(), limit, kListBytesMax,
         [response] { return response->add_entries(); }, response->mutable_next_key());
     reactor->Finish(rpc::ToGrpc(status));
   });
@@ -295,6 +300,14 @@ ServerUnaryReactor* StoreStatusService::GetStoreStatus(CallbackServerContext* co
   for (std::string& path : engine_->database().damaged_files()) response->add_damaged_files(std::move(path));
   response->set_corrupt_records(status.corrupt_records);
   const StorageKind storage = StorageKindOf(engine_->options().data_dir);
+  if (engine_->encryption().on()) response->set_encryption_key_id(KeyIdText(engine_->encryption().key_id()));
+  for (const KeyUse& use : status.key_uses) {
+    if (use.key_id == 0) {
+      response->set_holds_plaintext(true);
+    } else if (use.key_id != engine_->encryption().key_id()) {
+      response->add_older_encryption_key_ids(KeyIdText(use.key_id));
+    }
+  }
   response->set_filesystem(storage.filesystem);
   response->set_storage_is_volatile(storage.is_volatile);
   return Answer(context, absl::OkStatus());

@@ -31,6 +31,7 @@ struct Transaction {
   Batch batch;
   absl::btree_set<uint64_t> touched_queues;  // by id: counters to be written, feed to be published
   std::vector<std::pair<uint64_t, BlockPtr>> blocks;
+  std::string sealed;  // room in which a block is sealed
   std::vector<KeyChange> changes;
   bool state_changed = false;  // StoreState must be written though the batch is empty otherwise
   bool freed = false;          // room was made: held appends are looked at again

@@ -123,7 +123,9 @@ bool Load::Connect(const Device& device, Connection* c) {
   connect.clean_session = !options_.keep_sessions;
   if (!options_.hub_hostname.empty()) {
     user = fmt::format("{}/{}/?api-version=2021-04-12", options_.hub_hostname, device.id);
-    password = systest::SasToken(options_.hub_hostname, device.id, device.key);
+    const size_t slash = std::min(device.id.find('/'), device.id.size());
+    password = systest::SasToken(options_.hub_hostname, device.id.substr(0, slash), device.key, 3600,
+                                 slash < device.id.size() ? device.id.substr(slash + 1) : "");
     connect.has_user_name = connect.has_password = true;
     connect.user_name = user;
     connect.password = password;
@@ -246,7 +248,10 @@ bool Load::Run() {
   epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
   for (const Device& device : devices_) {
     auto c = std::make_unique<Connection>();
-    c->topic = fmt::format("devices/{}/messages/events/", device.id);
+    const size_t slash = std::min(device.id.find('/'), device.id.size());
+    c->topic = slash == device.id.size() ? fmt::format("devices/{}/messages/events/", device.id)
+                                         : fmt::format("devices/{}/modules/{}/messages/events/",
+                                                       device.id.substr(0, slash), device.id.substr(slash + 1));
     c->in.resize(kReadBytes);
     if (!Connect(device, c.get())) return false;
     const int one = 1;

@@ -1,5 +1,5 @@
-// bench-sub: subscribes to a filter at QoS 1, acknowledges and counts what arrives. See stat_pipe.h for how it is
-// asked.
+// bench-sub: subscribes to a filter at QoS 1, acknowledges and counts what arrives; at a gateway as a module or device.
+// See stat_pipe.h for how it is asked.
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -17,11 +18,13 @@
 #include "lib/base/unique_fd.h"
 #include "lib/mqtt/packet.h"
 #include "tests/bench/stat_pipe.h"
+#include "tests/system/sas.h"
 
 namespace holdfast::bench {
 namespace {
 
 constexpr size_t kReadBytes = 256 << 10;
+constexpr uint64_t kWaitNs = 60'000'000'000;
 
 bool SendAll(int fd, const std::string& bytes) {
   size_t at = 0;
@@ -68,15 +71,50 @@ bool Consume(std::string* in, std::string* out, Counters* counters, bool* subscr
   return true;
 }
 
-int Run(int port, const std::string& filter) {
-  UniqueFd fd = Connect(port);
-  std::string out;
+struct Options {
+  int port = 1883;
+  std::string filter = "#";
+  std::string hub_hostname;  // not empty = IoT Hub user name and SAS token
+  std::string client = "bench-sub";
+  std::string key;
+};
+
+// Logged in; tried again while the other side is not there yet.
+UniqueFd LogIn(int port, const mqtt::Connect& connect) {
+  std::string packet;
+  if (mqtt::AppendConnect(connect, &packet) != mqtt::Error::kOk) return UniqueFd();
+  const uint64_t give_up = MonotonicNs() + kWaitNs;
+  while (MonotonicNs() < give_up) {
+    UniqueFd fd = Connect(port);
+    char answer[4];
+    if (fd.valid() && SendAll(fd.get(), packet) &&
+        ::recv(fd.get(), answer, sizeof(answer), MSG_WAITALL) == sizeof(answer)) {
+      if (answer[3] == 0) return fd;
+      if (answer[3] != static_cast<char>(mqtt::ConnackCode::kServerUnavailable)) break;
+    }
+    ::usleep(1000);
+  }
+  return UniqueFd();
+}
+
+int Run(const Options& options) {
   mqtt::Connect connect;
-  connect.client_id = "bench-sub";
-  mqtt::AppendConnect(connect, &out);
-  mqtt::AppendSubscribe(1, {{filter, 1}}, &out);
+  connect.client_id = options.client;
+  const std::string user = fmt::format("{}/{}/?api-version=2021-04-12", options.hub_hostname, options.client);
+  std::string password;
+  if (!options.hub_hostname.empty()) {
+    const size_t slash = std::min(options.client.find('/'), options.client.size());
+    password = systest::SasToken(options.hub_hostname, options.client.substr(0, slash), options.key, 3600,
+                                 slash < options.client.size() ? options.client.substr(slash + 1) : "");
+    connect.has_user_name = connect.has_password = true;
+    connect.user_name = user;
+    connect.password = password;
+  }
+  const UniqueFd fd = LogIn(options.port, connect);
+  std::string out;
+  mqtt::AppendSubscribe(1, {{options.filter, 1}}, &out);
   if (!fd.valid() || !SendAll(fd.get(), out)) {
-    fmt::print(stderr, "bench-sub: no broker on port {}\n", port);
+    fmt::print(stderr, "bench-sub: can't log in at port {}\n", options.port);
     return 1;
   }
   Counters counters;
@@ -109,12 +147,14 @@ int Run(int port, const std::string& filter) {
 }  // namespace holdfast::bench
 
 int main(int argc, char** argv) {
-  int port = 1883;
-  std::string filter = "#";
+  holdfast::bench::Options options;
   CLI::App app{"Subscribes and counts"};
-  app.add_option("--port", port, "port on 127.0.0.1");
-  app.add_option("--filter", filter);
+  app.add_option("--port", options.port, "port on 127.0.0.1");
+  app.add_option("--filter", options.filter);
+  app.add_option("--client", options.client, "client id, `device` or `device/module`");
+  app.add_option("--hub-hostname", options.hub_hostname, "log in as to an IoT Hub of that name");
+  app.add_option("--key", options.key, "base64, of --client");
   CLI11_PARSE(app, argc, argv);
   ::signal(SIGPIPE, SIG_IGN);
-  return holdfast::bench::Run(port, filter);
+  return holdfast::bench::Run(options);
 }

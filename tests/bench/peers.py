@@ -88,6 +88,10 @@ class Mosquitto:
     def login(self):
         return []
 
+    def subscriber(self):
+        """Arguments of a bench-sub that gets what bench-load publishes."""
+        return ["--filter", "devices/#"]
+
     def pss(self):
         return {"mosquitto": pss_bytes(self.process.pid)}
 
@@ -97,8 +101,9 @@ class Holdfast:
 
     name = "holdfast"
 
-    # `tls`: MQTT over TLS too, on tls_port, with a certificate made by openssl.
-    def __init__(self, bin_dir, directory, hub_port=None, devices=100, tls=False):
+    # `tls`: MQTT over TLS too, on tls_port, with a certificate made by openssl. `local`: the clients are modules, and what they send is
+    # routed to an input of the module gw/sub.
+    def __init__(self, bin_dir, directory, hub_port=None, devices=100, tls=False, local=False):
         self.bin_dir = bin_dir
         self.directory = tempfile.mkdtemp(prefix="gw-", dir=directory)
         self.port = free_port()
@@ -110,14 +115,20 @@ class Holdfast:
         with open(identities, "w") as ids, open(self.devices_file, "w") as lines:
             for i in range(devices):
                 key = base64.b64encode(os.urandom(32)).decode()
-                ids.write(f'[[identity]]\ndevice_id = "load{i}"\nprimary_key = "{key}"\n\n')
-                lines.write(f"load{i} {key}\n")
+                name = f'"gw"\nmodule_id = "load{i}"' if local else f'"load{i}"'
+                ids.write(f'[[identity]]\ndevice_id = {name}\nprimary_key = "{key}"\n\n')
+                lines.write(f"gw/load{i} {key}\n" if local else f"load{i} {key}\n")
+            if local:
+                self.subscriber_key = base64.b64encode(os.urandom(32)).decode()
+                ids.write(f'[[identity]]\ndevice_id = "gw"\nmodule_id = "sub"\nprimary_key = "{self.subscriber_key}"\n')
         os.chmod(identities, 0o600)
+        device_id = 'device_id = "gw"\n' if local else ""
         with open(self.config, "w") as f:
-            f.write(f'[gateway]\nhub_hostname = "{HUB_HOSTNAME}"\nrun_dir = "{self.directory}/run"\n'
+            f.write(f'[gateway]\n{device_id}hub_hostname = "{HUB_HOSTNAME}"\nrun_dir = "{self.directory}/run"\n'
                     f'data_dir = "{self.directory}/data"\n[auth]\nidentities_file = "{identities}"\n'
                     f'[router]\nmqtt_address = "127.0.0.1:{self.port}"\n')
             f.write(self.tls_options() if tls else 'mqtts_address = ""\n')
+            f.write(f'settings_file = "{self.local_settings()}"\n' if local else "")
             if hub_port:
                 f.write(f'[uplink]\nupstream = "mqtt://127.0.0.1:{hub_port}"\n')
 
@@ -128,6 +139,17 @@ class Holdfast:
                         "-subj", "/CN=localhost", "-keyout", key, "-out", certificate], check=True, capture_output=True)
         return (f'mqtts_address = "127.0.0.1:{self.tls_port}"\ncertificate_file = "{certificate}"\n'
                 f'private_key_file = "{key}"\n')
+
+    def local_settings(self):
+        path = os.path.join(self.directory, "settings.json")
+        with open(path, "w") as f:
+            json.dump({"schemaVersion": "1.1", "routes": {"all": 'FROM /messages/* INTO BrokeredEndpoint("/modules/sub/inputs/in")'},
+                       "storeAndForwardConfiguration": {"timeToLiveSecs": 7200}}, f)
+        return path
+
+    def subscriber(self):
+        """Arguments of a bench-sub that gets what bench-load publishes; `local` only."""
+        return ["--filter", "devices/gw/modules/sub/inputs/#", "--client", "gw/sub", "--hub-hostname", HUB_HOSTNAME, "--key", self.subscriber_key]
 
     def spawn(self):
         for service in SERVICES:

@@ -45,10 +45,10 @@ class Bench:
         return (lambda: Mosquitto(self.directory, hub_port), lambda: Holdfast(self.bin_dir, self.directory, hub_port))
 
     # Runs `measure(gateway)` on each kind in turn, `rounds` times; medians by name.
-    def alternate(self, name, measure, hub_port=None):
+    def alternate(self, name, measure, hub_port=None, gateways=None):
         results = {"mosquitto": [], "holdfast": []}
         for _ in range(self.rounds):
-            for make in self.gateways(hub_port):
+            for make in gateways or self.gateways(hub_port):
                 gateway = make()
                 gateway.start()
                 try:
@@ -107,6 +107,22 @@ class Bench:
         sub.stop()
         hub.stop()
         self.compare("through, hub = mosquitto", "through", result)
+
+    def local(self):
+        """From modules to a module (at mosquitto: clients to a client), 100,000 messages."""
+        count = 100_000
+
+        def measure(gateway, senders):
+            sub = Counter(self.bin_dir, "bench-sub", "--port", str(gateway.port), *gateway.subscriber())
+            begin = load(self.bin_dir, gateway, "--connections", senders, "--window", WINDOW, "--payload", PAYLOAD, "--count", count)
+            stat = sub.wait(count)
+            sub.stop()
+            return stat["received"] / ((stat["last_ns"] - begin["connected_ns"]) / 1e9)
+
+        kinds = (lambda: Mosquitto(self.directory), lambda: Holdfast(self.bin_dir, self.directory, local=True))
+        for senders in (1, 10):
+            result = self.alternate(f"local_{senders}", lambda g: measure(g, senders), gateways=kinds)
+            self.compare(f"module to module, {count:,}, {senders} sending", "local", result)
 
     # Fills the gateway while its hub is away, lets the hub appear, and measures from the first message there to the last.
     def measure_drain(self, gateway, start_hub):
@@ -236,7 +252,7 @@ class Bench:
                   f"{aim:>8}{mark}")
 
 
-CASES = ("tools", "ingest", "through_sink", "through_mosquitto", "drain", "drain_mosquitto", "latency", "memory_and_start", "flood")
+CASES = ("tools", "ingest", "through_sink", "through_mosquitto", "drain", "drain_mosquitto", "local", "latency", "memory_and_start", "flood")
 
 
 def main():

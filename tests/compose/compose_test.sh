@@ -111,7 +111,7 @@ EOF
   chmod 0400 "$work/identities.toml"
   chmod 0755 "$work"
   printf 'services:\n  uplink:\n    extra_hosts: ["hub:host-gateway"]\n' >"$work/override.yaml"
-  export HOLDFAST_IMAGE=$image HOLDFAST_MQTTS_PORT=$mqtts_port HOLDFAST_CONFIG=$work/holdfast.toml HOLDFAST_IDENTITIES=$work/identities.toml
+  export HOLDFAST_IMAGE=$image HOLDFAST_MQTTS_PORT=$mqtts_port-$((mqtts_port + 1)) HOLDFAST_CONFIG=$work/holdfast.toml HOLDFAST_IDENTITIES=$work/identities.toml
 }
 
 start_hub() {
@@ -188,27 +188,50 @@ check_confinement() {
   say "confinement holds: read-only root, no capabilities, user 10001, no network for store and auth, keys only with auth"
 }
 
-auths_healthy() {
+# replicas_healthy SERVICE COUNT
+replicas_healthy() {
   local ids
-  ids=$(compose ps -q auth)
-  [ "$(echo "$ids" | wc -l)" = "$1" ] || return 1
+  ids=$(compose ps -q "$1")
+  [ "$(echo "$ids" | wc -l)" = "$2" ] || return 1
   for id in $ids; do [ "$(docker inspect -f '{{.State.Health.Status}}' "$id")" = healthy ] || return 1; done
+}
+
+# scale SERVICE COUNT
+scale() {
+  compose up -d --no-recreate --scale "$1=$2" >"$work/scale.log" 2>&1 || { tail "$work/scale.log"; fail "up --scale $1=$2"; }
+  wait_for 90 "$2 healthy of $1" replicas_healthy "$1" "$2"
 }
 
 # Two auths: whichever dies, devices are still let in.
 scale_auth() {
-  compose up -d --no-recreate --scale auth=2 >"$work/scale.log" 2>&1 || { tail "$work/scale.log"; fail "up --scale auth=2"; }
-  wait_for 90 "two healthy auths" auths_healthy 2
+  scale auth 2
   local id
   for id in $(compose ps -q auth); do
     docker pause "$id" >/dev/null || fail "pause"
     publish_until_acknowledged "with-one-of-two-auths-$id"
     docker unpause "$id" >/dev/null || fail "unpause"
   done
-  compose up -d --no-recreate --scale auth=1 >"$work/scale.log" 2>&1 || { tail "$work/scale.log"; fail "up --scale auth=1"; }
-  wait_for 90 "one healthy auth" auths_healthy 1
-  publish_until_acknowledged "after-scaling-down"
+  scale auth 1
+  publish_until_acknowledged "after-scaling-auth-down"
   say "auth scaled to two and back; devices got in while either was paused"
+}
+
+# Publishes go to the port of this container from now on.
+use_router() { mqtts_port=$(docker port "$1" 8883 | head -1 | sed 's/.*://'); }
+
+# Two routers, each on a port of the range: a device may use either, and whichever is left.
+scale_router() {
+  scale router 2
+  local id
+  for id in $(compose ps -q router); do
+    use_router "$id"
+    publish_until_acknowledged "through-router-$id"
+  done
+  scale router 1
+  use_router "$(compose ps -q router)"
+  publish_until_acknowledged "after-scaling-router-down"
+  wait_for 60 "everything acknowledged at the hub" delivered_all
+  say "router scaled to two and back; a device published through either"
 }
 
 main() {
@@ -230,6 +253,7 @@ main() {
   compose up -d >"$work/up.log" 2>&1 || { tail "$work/up.log"; fail "up"; }
   docker cp "$(compose ps -q auth):/var/lib/holdfast/secrets/root_ca.pem" "$work/root_ca.pem" || fail "no root CA"
   wait_for 90 "all containers to be healthy" healthy
+  use_router "$(compose ps -q router)"
   say "all four are healthy"
   check_confinement
   publish_until_acknowledged first
@@ -239,11 +263,13 @@ main() {
   for service in store auth router uplink; do kill_and_recover $service; done
 
   scale_auth
+  scale_router
 
   say "docker kill of all four, then up again"
   docker kill $(compose ps -q store auth router uplink) >/dev/null || fail "docker kill"
   compose up -d >/dev/null 2>&1 || fail "up after docker kill"
   wait_for 90 "all containers to be healthy after docker kill" healthy
+  use_router "$(compose ps -q router)"
   publish_until_acknowledged after-docker-kill
   wait_for 60 "everything acknowledged at the hub" delivered_all
 

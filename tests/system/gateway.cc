@@ -160,8 +160,8 @@ std::optional<mqtt::ConnackCode> Gateway::TryLogin(const std::string& device, co
   return Login(&stream, device, password, true);
 }
 
-MqttStream Gateway::LoggedIn(const std::string& device, bool clean_session) const {
-  MqttStream stream = MqttStream::Connect(mqtt_port_);
+MqttStream Gateway::LoggedIn(const std::string& device, bool clean_session, int port) const {
+  MqttStream stream = MqttStream::Connect(port == 0 ? mqtt_port_ : port);
   const auto code = Login(&stream, device, SasToken(hub_hostname(), device, keys_.at(device)), clean_session);
   if (code != mqtt::ConnackCode::kAccepted) stream.Close();
   return stream;

@@ -17,6 +17,8 @@ class TcpProxy {
   ~TcpProxy();
 
   int port() const { return port_; }
+  // Where connections from now on lead.
+  void SetTarget(int port) { target_port_ = port; }
   // Silent: what flowed so far stays connected but moves no byte more, and what connects anew gets no answer.
   // Not silent again: old connections stay dead (they are closed), new ones work.
   void SetSilent(bool silent) { silent_ = silent; }
@@ -33,7 +35,7 @@ class TcpProxy {
   void Accept();
   static bool Relay(int from, int to);
 
-  const int target_port_;
+  std::atomic<int> target_port_;
   int port_ = 0;
   UniqueFd listener_;
   std::vector<std::unique_ptr<Pair>> pairs_;

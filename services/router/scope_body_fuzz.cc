@@ -2,7 +2,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "services/router/scope_requests.h"
+#include "services/router/scope_body.h"
 
 // What is read of a body has a chain and something to answer, within the limits.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto request = ReadScopeRequest(question, "child", "$edgeHub", body);
     if (!request.ok()) continue;
     if (request->auth_chain().empty() || request->has_identity() != (question == ScopeQuestion::kOne)) std::abort();
-    if (request->children().page_size() > 1000) std::abort();
+    if (request->children().page_size() > kScopePageSizeMax) std::abort();
   }
   return 0;
 }

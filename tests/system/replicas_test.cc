@@ -1,0 +1,199 @@
+// Two routers on one store: their clients reach each other, and may move from one to the other.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+#include <future>
+
+#include "tests/system/receiver.h"
+#include "tests/system/rig.h"
+#include "tests/system/tcp_proxy.h"
+
+namespace holdfast::systest {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr char kSettings[] = R"json({"schemaVersion": "1.1", "storeAndForwardConfiguration": {"timeToLiveSecs": 7200},
+  "routes": {"filter": "FROM /messages/modules/sensor/* INTO BrokeredEndpoint(\"/modules/filter/inputs/in\")"}})json";
+
+class ReplicasTest : public ::testing::Test {
+ protected:
+  ReplicasTest()
+      : gateway_({.devices = {"gw/sensor", "gw/filter", "press"}, .config = {{"gateway.device_id", "\"gw\""}}}),
+        other_port_(FreePort()),
+        other_({BinDir() + "/holdfast-router", "--config", gateway_.config_path(), "--instance", "1"},
+               gateway_.dir() + "/router1.log",
+               {{"HOLDFAST_ROUTER_MQTT_ADDRESS", fmt::format("127.0.0.1:{}", other_port_)}}) {
+    const std::string path = gateway_.dir() + "/settings.json";
+    WriteFile(path, kSettings);
+    gateway_.Reconfigure({{"router.settings_file", fmt::format("\"{}\"", path)}});
+  }
+  ~ReplicasTest() override {
+    other_.Kill();
+    if (HasFailure()) fmt::print("--- router 1\n{}\n", other_.Log());
+  }
+
+  void Start() {
+    ASSERT_TRUE(gateway_.Start());
+    StartOther();
+  }
+  void StartOther() {
+    other_.Start();
+    ASSERT_TRUE(WaitFor(kPatience, [this] { return PortAnswers(other_port_); }));
+  }
+  std::unique_ptr<Receiver> Filter(int port) {
+    auto receiver = std::make_unique<Receiver>(Receiver::Options{.port = port,
+                                                                 .client = "gw/filter",
+                                                                 .key = gateway_.key("gw/filter"),
+                                                                 .hub_hostname = std::string(Gateway::hub_hostname()),
+                                                                 .filter = "devices/gw/modules/filter/inputs/#"});
+    EXPECT_TRUE(receiver->WaitUntilSubscribed(kPatience));
+    return receiver;
+  }
+  void ExpectAll(const Publisher& publisher, const Receiver& receiver, uint64_t duplicates_max) {
+    const DeliveryReport report = Compare({{publisher.device(), publisher.acknowledged()}}, receiver.Arrivals());
+    EXPECT_EQ(report.lost, 0u) << report.Text();
+    EXPECT_EQ(report.out_of_order, 0u) << report.Text();
+    EXPECT_LE(report.duplicates, duplicates_max) << report.Text();
+  }
+  // What `holdfast method call` prints of a call of press's method "stop".
+  std::string CallStop() {
+    Process command({BinDir() + "/holdfast", "--run-dir", gateway_.run_dir(), "--json", "method", "call", "press",
+                     "stop", "--payload", R"({"now":true})"},
+                    gateway_.dir() + "/call.log");
+    command.Start();
+    EXPECT_TRUE(command.WaitForExit(kPatience));
+    return command.Log();
+  }
+
+  Gateway gateway_;
+  const int other_port_;
+  Process other_;
+};
+
+// Both routers on one port.
+class SharedPortTest : public ::testing::Test {
+ protected:
+  static constexpr int kDevices = 24;
+
+  static std::vector<std::string> Devices() {
+    std::vector<std::string> devices;
+    for (int i = 0; i < kDevices; ++i) devices.push_back(fmt::format("dev{}", i));
+    return devices;
+  }
+  // Connects everybody; how many of them the router of this log has.
+  int Connect(const Process& router) {
+    clients_.clear();
+    const auto connected = [&] {
+      const std::string log = router.Log();
+      int count = 0;
+      for (size_t at = 0; (at = log.find("client connected", at)) != log.npos; ++at) ++count;
+      return count;
+    };
+    const int before = connected();
+    for (const std::string& device : Devices()) {
+      clients_.push_back(gateway_.LoggedIn(device));
+      EXPECT_TRUE(clients_.back().open()) << device;
+    }
+    return connected() - before;
+  }
+
+  Gateway gateway_{{.devices = Devices(), .config = {{"router.share_ports", "true"}}}};
+  Process other_{{BinDir() + "/holdfast-router", "--config", gateway_.config_path(), "--instance", "1"},
+                 gateway_.dir() + "/router1.log"};
+  std::vector<MqttStream> clients_;
+};
+
+// Answers one method call that comes in, with 217 and what was asked; its request's topic.
+std::string AnswerOne(MqttStream* stream) {
+  mqtt::Frame frame;
+  while (stream->Read(&frame, kPatience) == MqttStream::Result::kPacket) {
+    mqtt::Publish publish;
+    if (frame.type() != mqtt::PacketType::kPublish || mqtt::DecodePublish(frame, &publish) != mqtt::Error::kOk)
+      continue;
+    const std::string topic(publish.topic);
+    const std::string answer = "$iothub/methods/res/217/" + topic.substr(topic.find('?'));
+    std::string bytes;
+    EXPECT_EQ(mqtt::AppendPublish({.topic = answer, .payload = publish.payload}, &bytes), mqtt::Error::kOk);
+    EXPECT_TRUE(stream->Send(bytes));
+    return topic;
+  }
+  return "no call came";
+}
+
+// P1, P2.
+TEST_F(ReplicasTest, MessagesGoFromAClientOfOneToAClientOfTheOther) {
+  constexpr uint64_t kCount = 5000;
+  Start();
+  const auto filter = Filter(other_port_);
+  Publisher sensor(gateway_.Device("gw/sensor", kCount));
+  EXPECT_TRUE(filter->WaitForMessages(kCount, kPatience));
+  ExpectAll(sensor, *filter, 0);
+}
+
+// A caller may ask any router: three calls, so that each router is asked at least once.
+TEST_F(ReplicasTest, MethodsReachAClientOfTheOther) {
+  Start();
+  MqttStream press = gateway_.LoggedIn("press", true, other_port_);
+  ASSERT_TRUE(press.open());
+  std::string subscribe;
+  ASSERT_EQ(mqtt::AppendSubscribe(1, {{"$iothub/methods/POST/#", 0}}, &subscribe), mqtt::Error::kOk);
+  ASSERT_TRUE(press.Send(subscribe));
+  mqtt::Frame suback;
+  ASSERT_EQ(press.Read(&suback, kPatience), MqttStream::Result::kPacket);
+  const auto asked = [this](std::string_view log) { return log.find("method called client_id=press") != log.npos; };
+  for (int call = 0; call < 20 && !(asked(other_.Log()) && asked(gateway_.process("router").Log())); ++call) {
+    // Not the other way round: a process ends with the thread that started it.
+    auto topic = std::async(std::launch::async, [&] { return AnswerOne(&press); });
+    const std::string printed = CallStop();
+    EXPECT_THAT(topic.get(), StartsWith("$iothub/methods/POST/stop/?$rid="));
+    EXPECT_THAT(printed, HasSubstr("217"));
+    EXPECT_THAT(printed, HasSubstr(R"({"now":true})"));
+  }
+  EXPECT_TRUE(asked(gateway_.process("router").Log())) << "the router that the client is not connected to";
+}
+
+// P1, P2, P3: the session moves with its client; a router that is killed keeps nothing back.
+TEST_F(ReplicasTest, ClientMovesWhenItsRouterIsKilled) {
+  Start();
+  TcpProxy balancer(other_port_);
+  const auto filter = Filter(balancer.port());
+  Publisher::Options options = gateway_.Device("gw/sensor");
+  options.rate = 2000;
+  Publisher sensor(options);
+  uint64_t expected = 500;
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_TRUE(filter->WaitForMessages(expected, kPatience));
+    balancer.SetTarget(gateway_.mqtt_port());
+    other_.Kill();
+    expected = filter->different() + 500;
+    ASSERT_TRUE(filter->WaitForMessages(expected, kPatience)) << filter->different();
+    StartOther();
+    balancer.SetTarget(other_port_);
+    balancer.Cut();
+    expected = filter->different() + 500;
+  }
+  ASSERT_TRUE(filter->WaitForMessages(expected, kPatience));
+  ASSERT_TRUE(sensor.Finish(kPatience));
+  ASSERT_TRUE(filter->WaitForMessages(sensor.acknowledged(), kPatience));
+  // Each of the six moves: a window that was delivered and not yet committed.
+  ExpectAll(sensor, *filter, 6 * 64);
+}
+
+// Everybody is served by one or the other; by the one that is left when the other one is gone, and by both again.
+TEST_F(SharedPortTest, ConnectionsAreSharedOut) {
+  ASSERT_TRUE(gateway_.Start());
+  other_.Start();
+  ASSERT_TRUE(WaitFor(kPatience, [this] { return other_.Log().find("listening protocol=mqtt") != std::string::npos; }));
+  const int first = Connect(other_);
+  EXPECT_GT(first, 0);
+  EXPECT_LT(first, kDevices);
+  other_.Kill();
+  EXPECT_EQ(Connect(gateway_.process("router")), kDevices);
+  other_.Start();
+  EXPECT_TRUE(WaitFor(kPatience, [this] { return Connect(other_) > 0; }));
+}
+
+}  // namespace
+}  // namespace holdfast::systest
