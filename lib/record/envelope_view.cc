@@ -78,6 +78,9 @@ void SetNumber(uint64_t field, uint64_t number, EnvelopeView* out) {
     case 10:
       out->hops = number & UINT32_MAX;
       break;
+    case 11:
+      out->on_behalf = number != 0;
+      break;
     default:
       break;
   }

@@ -17,6 +17,7 @@ struct EnvelopeView {
   bool retain = false;
   std::string_view input_name;
   uint64_t hops = 0;
+  bool on_behalf = false;
 };
 
 // False if `bytes` is no Envelope in protobuf's wire format. Unknown fields are skipped, the last of a repeated field

@@ -4,7 +4,9 @@
 
 #include "lib/base/log.h"
 #include "lib/base/status.h"
+#include "lib/iothub/auth_chain.h"
 #include "lib/rpc/status.h"
+#include "services/auth/chain_rules.h"
 #include "services/auth/identity_upload.h"
 #include "services/auth/identity_watch.h"
 #include "services/auth/wanted_watch.h"
@@ -59,30 +61,32 @@ grpc::ServerUnaryReactor* AuthenticationService::Authenticate(grpc::CallbackServ
                                                               const v1::AuthenticateRequest* request,
                                                               v1::AuthenticateResponse* response) {
   if (absl::Status status = CheckRequest(*request); !status.ok()) return Finish(context, status);
-  const std::string id = FullId(request->device_id(), request->module_id());
-  if (limits_.IsBlocked(id, request->peer(), clock_.SinceBoot())) {
+  WantedIdentities::Wanted wanted;
+  if (IsBlocked(*request)) {
     response->set_decision(v1::AuthenticateResponse::DECISION_DENIED);
     response->set_reason(v1::AuthenticateResponse::REASON_TOO_MANY_FAILURES);
-    response->set_detail(fmt::format("{}: too many failures from this address; not looked at for a while", id));
-    Conclude(*request, *response);
+    response->set_detail(fmt::format("{}: too many failures from this address; not looked at for a while",
+                                     FullId(request->device_id(), request->module_id())));
+    Conclude(*request, *response, wanted.id);
     return Finish(context, absl::OkStatus());
   }
-  const absl::Status status = Answer(*request, response);
+  const absl::Status status = Answer(*request, response, &wanted);
   if (status.ok() && CouldTheHubHelp(*request, *response)) {
     // Made once: a second DefaultReactor() would be another one. Request and response live until it is finished.
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
     const auto judge_again = [this, reactor, request, response] {
       response->Clear();
-      const absl::Status again = Answer(*request, response);
-      if (again.ok()) Conclude(*request, *response);
+      WantedIdentities::Wanted wanted;
+      const absl::Status again = Answer(*request, response, &wanted);
+      if (again.ok()) Conclude(*request, *response, wanted.id);
       reactor->Finish(rpc::ToGrpc(again));
     };
-    if (wanted_.Ask(id, judge_again)) return reactor;
-    Conclude(*request, *response);
+    if (wanted_.Ask(wanted, judge_again)) return reactor;
+    Conclude(*request, *response, wanted.id);
     reactor->Finish(grpc::Status::OK);
     return reactor;
   }
-  if (status.ok()) Conclude(*request, *response);
+  if (status.ok()) Conclude(*request, *response, wanted.id);
   return Finish(context, status);
 }
 
@@ -98,13 +102,23 @@ bool AuthenticationService::CouldTheHubHelp(const v1::AuthenticateRequest& reque
     case Response::REASON_WRONG_SIGNATURE:
     case Response::REASON_CREDENTIAL_KIND:
     case Response::REASON_WRONG_CERTIFICATE:
+    case Response::REASON_WRONG_CHAIN:
       return true;
     default:
       return false;
   }
 }
 
-absl::Status AuthenticationService::Answer(const v1::AuthenticateRequest& request, v1::AuthenticateResponse* response) {
+bool AuthenticationService::IsBlocked(const v1::AuthenticateRequest& request) {
+  const absl::Duration now = clock_.SinceBoot();
+  if (limits_.IsBlocked(FullId(request.device_id(), request.module_id()), request.peer(), now)) return true;
+  if (request.auth_chain().empty()) return false;
+  const auto chain = iothub::ParseAuthChain(request.auth_chain());
+  return chain.ok() && limits_.IsBlocked(chain->ActorIdentity().ClientId(), request.peer(), now);
+}
+
+absl::Status AuthenticationService::Answer(const v1::AuthenticateRequest& request, v1::AuthenticateResponse* response,
+                                           WantedIdentities::Wanted* wanted) {
   const IdentityCache::View view = cache_.Get();
   if (view.state == IdentityCache::State::kNotLoaded) return NotLoaded();
   if (view.state == IdentityCache::State::kNeverProvisioned) {
@@ -112,11 +126,7 @@ absl::Status AuthenticationService::Answer(const v1::AuthenticateRequest& reques
     response->set_detail("this gateway has never been told its identities");
     return absl::OkStatus();
   }
-  const Claim claim{.device_id = request.device_id(),
-                    .module_id = request.module_id(),
-                    .password = request.password(),
-                    .certificate_chain = {request.certificate_chain().begin(), request.certificate_chain().end()}};
-  const Verdict verdict = authenticator_.Judge(claim, view.set->identities, trusted_clock_.Now());
+  const Verdict verdict = Judge(request, view.set->identities, wanted);
   response->set_decision(verdict.decision);
   response->set_reason(verdict.reason);
   response->set_detail(verdict.detail);
@@ -127,8 +137,54 @@ absl::Status AuthenticationService::Answer(const v1::AuthenticateRequest& reques
   return absl::OkStatus();
 }
 
-void AuthenticationService::Conclude(const v1::AuthenticateRequest& request, const v1::AuthenticateResponse& response) {
-  const std::string id = FullId(request.device_id(), request.module_id());
+Verdict AuthenticationService::Judge(const v1::AuthenticateRequest& request, const IdentityMap& identities,
+                                     WantedIdentities::Wanted* wanted) const {
+  if (!request.auth_chain().empty()) return JudgeOnBehalf(request, identities, wanted);
+  wanted->id = FullId(request.device_id(), request.module_id());
+  return authenticator_.Judge(
+      {.device_id = request.device_id(),
+       .module_id = request.module_id(),
+       .password = request.password(),
+       .certificate_chain = {request.certificate_chain().begin(), request.certificate_chain().end()}},
+      identities, trusted_clock_.Now());
+}
+
+Verdict AuthenticationService::JudgeOnBehalf(const v1::AuthenticateRequest& request, const IdentityMap& identities,
+                                             WantedIdentities::Wanted* wanted) const {
+  const std::string id = wanted->id = FullId(request.device_id(), request.module_id());
+  const auto deny = [](std::string detail) {
+    return Verdict{.decision = v1::AuthenticateResponse::DECISION_DENIED,
+                   .reason = v1::AuthenticateResponse::REASON_WRONG_CHAIN,
+                   .detail = std::move(detail)};
+  };
+  const auto chain = iothub::ParseAuthChain(request.auth_chain());
+  if (!chain.ok()) return deny(fmt::format("{}: {}", Printable(id), std::string(chain.status().message())));
+  if (chain->client.ClientId() != id) return deny(fmt::format("{}: its auth-chain is another client's", Printable(id)));
+  // First of all who speaks: who has no good credential learns nothing of the others.
+  const Verdict speaker =
+      authenticator_.JudgeActor(chain->actor(), request.password(), identities, trusted_clock_.Now());
+  if (speaker.decision != v1::AuthenticateResponse::DECISION_GRANTED) {
+    wanted->id = speaker.subject;
+    return speaker;
+  }
+  const auto hub = hub_.Get();
+  Verdict verdict = JudgeChain(*chain, identities, hub == nullptr ? "" : hub->device_id, ClientStatus::kEnabled);
+  if (verdict.decision == v1::AuthenticateResponse::DECISION_GRANTED) {
+    verdict.valid_for = speaker.valid_for;
+  } else {
+    wanted->id = verdict.subject;
+    wanted->gateways = GatewaysAbove(*chain, verdict.subject);
+  }
+  return verdict;
+}
+
+void AuthenticationService::Conclude(const v1::AuthenticateRequest& request, const v1::AuthenticateResponse& response,
+                                     const std::string& decided_by) {
+  std::string id = FullId(request.device_id(), request.module_id());
+  // A gateway whose children are refused must not be kept out for that, but one with a wrong credential must be; it is
+  // told by its module's name, which no link of a chain has.
+  const bool is_speaker = !request.auth_chain().empty() && decided_by.ends_with(fmt::format("/{}", iothub::kEdgeHub));
+  if (is_speaker) id = decided_by;
   if (response.decision() == v1::AuthenticateResponse::DECISION_GRANTED) {
     limits_.Succeeded(id, request.peer(), clock_.SinceBoot());
   } else if (response.decision() == v1::AuthenticateResponse::DECISION_DENIED &&
@@ -157,7 +213,13 @@ grpc::ServerUnaryReactor* IdentitiesService::ListIdentities(grpc::CallbackServer
   const IdentityCache::View view = cache_.Get();
   if (view.state == IdentityCache::State::kNotLoaded) return Finish(context, NotLoaded());
   if (view.set != nullptr) {
-    for (const auto& [id, identity] : view.set->identities) auth::ToProto(identity, response->add_identities());
+    const auto hub = hub_.Get();
+    const ScopeTree tree(view.set->identities, hub == nullptr ? "" : hub->device_id);
+    for (const auto& [id, identity] : view.set->identities) {
+      v1::Identity* const out = response->add_identities();
+      auth::ToProto(identity, out);
+      for (std::string& gateway : tree.GatewaysAbove(identity)) out->add_gateways(std::move(gateway));
+    }
     ToProto(view.set->about.synced_at, response->mutable_synced_at());
   }
   const OfflineReport report = readiness_.Judge();

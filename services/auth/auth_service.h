@@ -6,6 +6,7 @@
 #include "holdfast/auth/v1/auth.grpc.pb.h"
 #include "lib/base/clock.h"
 #include "lib/base/metrics.h"
+#include "lib/pki/recipient.h"
 #include "services/auth/authenticator.h"
 #include "services/auth/certificate_issuer.h"
 #include "services/auth/failure_limits.h"
@@ -15,7 +16,6 @@
 #include "services/auth/identity_sync.h"
 #include "services/auth/identity_watch.h"
 #include "services/auth/offline_readiness.h"
-#include "services/auth/sync_recipient.h"
 #include "services/auth/trusted_clock.h"
 #include "services/auth/wanted_identities.h"
 
@@ -26,10 +26,12 @@ namespace holdfast::auth {
 
 class AuthenticationService final : public v1::Authentication::CallbackService {
  public:
-  AuthenticationService(const Authenticator& authenticator, const IdentityCache& cache, WantedIdentities& wanted,
-                        FailureLimits& limits, const TrustedClock& trusted_clock, const Clock& clock, Metrics& metrics)
+  AuthenticationService(const Authenticator& authenticator, const IdentityCache& cache, const HubIdentity& hub,
+                        WantedIdentities& wanted, FailureLimits& limits, const TrustedClock& trusted_clock,
+                        const Clock& clock, Metrics& metrics)
       : authenticator_(authenticator),
         cache_(cache),
+        hub_(hub),
         wanted_(wanted),
         limits_(limits),
         trusted_clock_(trusted_clock),
@@ -43,11 +45,21 @@ class AuthenticationService final : public v1::Authentication::CallbackService {
  private:
   // True if the hub, asked now, could turn this answer into another one.
   static bool CouldTheHubHelp(const v1::AuthenticateRequest& request, const v1::AuthenticateResponse& response);
-  absl::Status Answer(const v1::AuthenticateRequest& request, v1::AuthenticateResponse* response);
-  void Conclude(const v1::AuthenticateRequest& request, const v1::AuthenticateResponse& response);
+  bool IsBlocked(const v1::AuthenticateRequest& request);
+  // `wanted`: whom the hub would have to be asked for.
+  absl::Status Answer(const v1::AuthenticateRequest& request, v1::AuthenticateResponse* response,
+                      WantedIdentities::Wanted* wanted);
+  Verdict Judge(const v1::AuthenticateRequest& request, const IdentityMap& identities,
+                WantedIdentities::Wanted* wanted) const;
+  Verdict JudgeOnBehalf(const v1::AuthenticateRequest& request, const IdentityMap& identities,
+                        WantedIdentities::Wanted* wanted) const;
+  // `decided_by`: the id of whose record decided.
+  void Conclude(const v1::AuthenticateRequest& request, const v1::AuthenticateResponse& response,
+                const std::string& decided_by);
 
   const Authenticator& authenticator_;
   const IdentityCache& cache_;
+  const HubIdentity& hub_;
   WantedIdentities& wanted_;
   FailureLimits& limits_;
   const TrustedClock& trusted_clock_;
@@ -58,10 +70,11 @@ class AuthenticationService final : public v1::Authentication::CallbackService {
 
 class IdentitiesService final : public v1::Identities::CallbackService {
  public:
-  IdentitiesService(IdentityCache& cache, IdentitySync& sync, const SyncRecipient& recipient, WantedIdentities& wanted,
-                    const OfflineReadiness& readiness, OwnDeviceId own_device_id)
+  IdentitiesService(IdentityCache& cache, IdentitySync& sync, const HubIdentity& hub, const pki::Recipient& recipient,
+                    WantedIdentities& wanted, const OfflineReadiness& readiness, OwnDeviceId own_device_id)
       : cache_(cache),
         sync_(sync),
+        hub_(hub),
         recipient_(recipient),
         wanted_(wanted),
         readiness_(readiness),
@@ -88,7 +101,8 @@ class IdentitiesService final : public v1::Identities::CallbackService {
  private:
   IdentityCache& cache_;
   IdentitySync& sync_;
-  const SyncRecipient& recipient_;
+  const HubIdentity& hub_;
+  const pki::Recipient& recipient_;
   WantedIdentities& wanted_;
   const OfflineReadiness& readiness_;
   const OwnDeviceId own_device_id_;

@@ -78,13 +78,13 @@ class AuthServiceTest : public ::testing::Test {
   ClientCertificates certificates_of_clients_{{}};
   OfflineReadiness readiness_{
       {.identities_file = "/etc/identities.toml"}, cache_, hub_, issuer_, certificates_of_clients_, *metrics_};
-  AuthenticationService authentication_{authenticator_, cache_, wanted_, limits_, trusted_, clock_, *metrics_};
+  AuthenticationService authentication_{authenticator_, cache_, hub_, wanted_, limits_, trusted_, clock_, *metrics_};
   rpc::Channels store_{dir_.path(), "store"};
   IdentityRepository repository_{store_};
   HubIdentity hub_;
   IdentitySync sync_{{}, repository_, cache_, hub_, trusted_, clock_, *metrics_, {}};  // never started
-  SyncRecipient recipient_ = *SyncRecipient::Create(clock_.WallNow());
-  IdentitiesService identities_{cache_, sync_, recipient_, wanted_, readiness_, [] { return "edge1"; }};
+  pki::Recipient recipient_ = *pki::Recipient::Create("holdfast auth sync recipient", clock_.WallNow());
+  IdentitiesService identities_{cache_, sync_, hub_, recipient_, wanted_, readiness_, [] { return "edge1"; }};
   CertificatesService certificates_{issuer_, *metrics_};
   std::unique_ptr<rpc::Server> server_ = *rpc::Server::Create({.run_dir = dir_.path(), .service = "auth"},
                                                               {&authentication_, &identities_, &certificates_});

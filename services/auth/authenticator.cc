@@ -6,6 +6,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/status.h"
+#include "lib/iothub/auth_chain.h"
 #include "lib/iothub/sas_token.h"
 
 namespace holdfast::auth {
@@ -83,6 +84,25 @@ Verdict Authenticator::Judge(const Claim& claim, const IdentityMap& identities, 
     verdict = JudgeCertificate(claim, identity, now);
   }
   verdict.identity_version = std::max(identity.version, parent == nullptr ? 0 : parent->version);
+  return verdict;
+}
+
+Verdict Authenticator::JudgeActor(std::string_view gateway, std::string_view password, const IdentityMap& identities,
+                                  absl::Time now) const {
+  const Claim claim{.device_id = gateway, .module_id = iothub::kEdgeHub, .password = password};
+  const std::string id = FullId(claim.device_id, claim.module_id);
+  const auto found = identities.find(id);
+  Verdict verdict;
+  if (found == identities.end()) {
+    verdict =
+        Deny(Response::REASON_UNKNOWN_IDENTITY, fmt::format("{} is not an identity of this gateway", Printable(id)));
+  } else if (password.empty()) {
+    verdict = Deny(Response::REASON_NO_CREDENTIAL, fmt::format("{} sent no token", id));
+  } else {
+    verdict = JudgeToken(claim, found->second, /*parent=*/nullptr, now);
+    verdict.identity_version = found->second.version;
+  }
+  verdict.subject = id;
   return verdict;
 }
 

@@ -26,6 +26,7 @@ struct Verdict {
   std::string detail;             // one sentence, with nothing secret in it
   absl::Duration valid_for;       // if granted; infinite if no end is known
   uint64_t identity_version = 0;  // if granted: of the identity, or of its device if that is higher
+  std::string subject;            // full id of whose record decided; empty: the claimed one's
 };
 
 // Judges claims by the rules of the IoT Hub device contract: the identity is known and enabled, and so is the device of
@@ -48,6 +49,12 @@ class Authenticator {
         hub_(hub) {}
 
   Verdict Judge(const Claim& claim, const IdentityMap& identities, absl::Time now) const;
+
+  // Judges the credential of a gateway that speaks for others: a token of its module $edgeHub, signed with one of that
+  // module's own keys. Nothing else of the gateway may speak for others, not even the device itself (IoT Hub contract:
+  // on-behalf-of).
+  Verdict JudgeActor(std::string_view gateway, std::string_view password, const IdentityMap& identities,
+                     absl::Time now) const;
 
  private:
   std::string HubHostname() const;

@@ -20,7 +20,7 @@ absl::Status CheckName(const v1::IdentityName& name) {
 
 }  // namespace
 
-IdentityUpload* IdentityUpload::Start(const SyncRecipient& recipient, IdentitySync& sync, WantedIdentities& wanted,
+IdentityUpload* IdentityUpload::Start(const pki::Recipient& recipient, IdentitySync& sync, WantedIdentities& wanted,
                                       std::atomic<int>& under_way, v1::SyncIdentitiesResponse* response) {
   auto* upload = new IdentityUpload(recipient, sync, wanted, under_way, response);
   if (under_way.fetch_add(1) >= kUploadsMax) {

@@ -7,9 +7,9 @@
 #include <string>
 
 #include "holdfast/auth/v1/auth.pb.h"
+#include "lib/pki/recipient.h"
 #include "services/auth/identity_change.h"
 #include "services/auth/identity_sync.h"
-#include "services/auth/sync_recipient.h"
 #include "services/auth/wanted_identities.h"
 
 namespace holdfast::auth {
@@ -22,11 +22,11 @@ class IdentityUpload final : public grpc::ServerReadReactor<v1::SyncIdentitiesRe
   static constexpr size_t kBytesMax = 64 << 20;  // of one, sealed
 
   // The references outlive it; `under_way` counts the calls.
-  static IdentityUpload* Start(const SyncRecipient& recipient, IdentitySync& sync, WantedIdentities& wanted,
+  static IdentityUpload* Start(const pki::Recipient& recipient, IdentitySync& sync, WantedIdentities& wanted,
                                std::atomic<int>& under_way, v1::SyncIdentitiesResponse* response);
 
  private:
-  IdentityUpload(const SyncRecipient& recipient, IdentitySync& sync, WantedIdentities& wanted,
+  IdentityUpload(const pki::Recipient& recipient, IdentitySync& sync, WantedIdentities& wanted,
                  std::atomic<int>& under_way, v1::SyncIdentitiesResponse* response)
       : recipient_(recipient), sync_(sync), wanted_(wanted), under_way_(under_way), response_(response) {}
 
@@ -37,7 +37,7 @@ class IdentityUpload final : public grpc::ServerReadReactor<v1::SyncIdentitiesRe
   void Commit();
   void End(const absl::Status& status);
 
-  const SyncRecipient& recipient_;
+  const pki::Recipient& recipient_;
   IdentitySync& sync_;
   WantedIdentities& wanted_;
   std::atomic<int>& under_way_;

@@ -148,15 +148,15 @@ class IdentityUploadTest : public ::testing::Test {
                      clock_,
                      *metrics_,
                      {.on_serving = [](bool) {}, .on_fatal = [](const absl::Status&) {}}};
-  SyncRecipient recipient_ = *SyncRecipient::Create(clock_.WallNow());
+  pki::Recipient recipient_ = *pki::Recipient::Create("holdfast auth sync recipient", clock_.WallNow());
   WantedIdentities wanted_{{.wait = absl::Seconds(20), .rate_per_minute = 5}, clock_, *metrics_};
   FailureLimits limits_{{.per_client_max = 1000}};
   Authenticator authenticator_{"hub.example", "gw.example"};
-  AuthenticationService authentication_{authenticator_, cache_, wanted_, limits_, trusted_, clock_, *metrics_};
+  AuthenticationService authentication_{authenticator_, cache_, hub_, wanted_, limits_, trusted_, clock_, *metrics_};
   CertificateIssuer issuer_{{}, trusted_};
   ClientCertificates certificates_{{}};
   OfflineReadiness readiness_{{}, cache_, hub_, issuer_, certificates_, *metrics_};
-  IdentitiesService identities_{cache_, sync_, recipient_, wanted_, readiness_, [] { return "edge1"; }};
+  IdentitiesService identities_{cache_, sync_, hub_, recipient_, wanted_, readiness_, [] { return "edge1"; }};
   TokensService tokens_{cache_, hub_, trusted_};
   std::unique_ptr<rpc::Server> server_ =
       *rpc::Server::Create({.run_dir = dir_.path(), .service = "auth"}, {&authentication_, &identities_, &tokens_});
@@ -245,7 +245,7 @@ TEST_F(IdentityUploadTest, CallerThatDiesInTheMiddleChangesNothing) {
 }
 
 TEST_F(IdentityUploadTest, PageForAnEarlierProcessSaysSo) {
-  const SyncRecipient earlier = *SyncRecipient::Create(clock_.WallNow());
+  const pki::Recipient earlier = *pki::Recipient::Create("holdfast auth sync recipient", clock_.WallNow());
   Request page;
   page.set_sealed_page(*pki::SealEnvelope(*pki::Certificate::FromPem(earlier.Pem()), Page(0, 1)));
   EXPECT_EQ(Send({Snapshot(), page, End()}).status().code(), absl::StatusCode::kFailedPrecondition);

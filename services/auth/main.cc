@@ -8,12 +8,14 @@
 #include "lib/base/metrics.h"
 #include "lib/base/status.h"
 #include "lib/config/config.h"
+#include "lib/pki/recipient.h"
 #include "lib/rpc/channel.h"
 #include "lib/rpc/server.h"
 #include "lib/service/service_main.h"
 #include "lib/service/supervisor_notice.h"
 #include "services/auth/auth_options.h"
 #include "services/auth/auth_service.h"
+#include "services/auth/child_scopes_service.h"
 #include "services/auth/identity_sync.h"
 #include "services/auth/key_ring.h"
 #include "services/auth/workload_api.h"
@@ -108,17 +110,26 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
            },
        .on_workload_secret = [&workload_secret](std::string secret) { workload_secret.Set(std::move(secret)); },
        .on_tick = [&readiness] { readiness.Judge(); }});
-  ASSIGN_OR_RETURN(const SyncRecipient recipient, SyncRecipient::Create(clock.WallNow()));
+  ASSIGN_OR_RETURN(const pki::Recipient recipient,
+                   pki::Recipient::Create("holdfast auth sync recipient", clock.WallNow()));
   WantedIdentities wanted(options.on_demand, clock, *metrics);
   FailureLimits limits(options.failures);
-  AuthenticationService authentication(authenticator, cache, wanted, limits, trusted_clock, clock, *metrics);
-  IdentitiesService identities(cache, sync, recipient, wanted, readiness, [&] { return OwnDevice(options, hub); });
+  AuthenticationService authentication(authenticator, cache, hub, wanted, limits, trusted_clock, clock, *metrics);
+  IdentitiesService identities(cache, sync, hub, recipient, wanted, readiness, [&] { return OwnDevice(options, hub); });
+  ChildScopesService child_scopes({.authenticator = authenticator,
+                                   .cache = cache,
+                                   .hub = hub,
+                                   .wanted = wanted,
+                                   .limits = limits,
+                                   .trusted_clock = trusted_clock,
+                                   .clock = clock,
+                                   .metrics = *metrics});
   TokensService tokens(cache, hub, trusted_clock);
   CertificatesService certificates(issuer, *metrics);
   KeysService keys(sync);
   ASSIGN_OR_RETURN(const std::unique_ptr<rpc::Server> server,
                    rpc::Server::Create({.run_dir = gateway.run_dir, .service = "auth", .instance = flags.instance},
-                                       {&authentication, &identities, &tokens, &certificates, &keys}));
+                                       {&authentication, &identities, &child_scopes, &tokens, &certificates, &keys}));
   health = server.get();
   const WorkloadApi workload([&] { return OwnDevice(options, hub); }, cache, issuer, workload_secret, clock);
   ASSIGN_OR_RETURN(

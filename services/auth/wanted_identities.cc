@@ -45,7 +45,8 @@ void WantedIdentities::Forget(absl::Duration now) {
   absl::erase_if(asked_, [&](const auto& asked) { return now - asked.second.at >= options_.interval; });
 }
 
-bool WantedIdentities::Ask(const std::string& id, std::function<void()> on_answer) {
+bool WantedIdentities::Ask(const Wanted& wanted, std::function<void()> on_answer) {
+  const std::string& id = wanted.id;
   const absl::Duration now = clock_.SinceBoot();
   std::shared_ptr<const Watcher> to_tell;
   {
@@ -73,7 +74,7 @@ bool WantedIdentities::Ask(const std::string& id, std::function<void()> on_answe
   }
   if (to_tell != nullptr) {
     Count("asked");
-    to_tell->on_wanted(id);
+    to_tell->on_wanted(wanted);
   }
   return true;
 }

@@ -34,10 +34,14 @@ class WantedIdentities {
     absl::Duration interval = absl::Minutes(2);
     int64_t rate_per_minute = 60;
   };
-  // Somebody who asks the hub. Called with no lock held. `on_wanted` gets a full id; `on_over` means that another one
-  // took over (ABORTED) or that all ends (UNAVAILABLE).
+  struct Wanted {
+    std::string id;                     // a full id
+    std::vector<std::string> gateways;  // between it and this gateway, nearest to it first; empty if that is not known
+  };
+  // Somebody who asks the hub. Called with no lock held. `on_over` means that another one took over (ABORTED) or that
+  // all ends (UNAVAILABLE).
   struct Watcher {
-    std::function<void(const std::string&)> on_wanted;
+    std::function<void(const Wanted&)> on_wanted;
     std::function<void(const absl::Status&)> on_over;
   };
 
@@ -45,9 +49,9 @@ class WantedIdentities {
   WantedIdentities(const Options& options, const Clock& clock, Metrics& metrics);
   ~WantedIdentities();
 
-  // Asks for `id` (a full id) and returns true, and then calls `on_answer` once, in another thread, when the hub's
+  // Asks for it and returns true, and then calls `on_answer` once, in another thread, when the hub's
   // answer is in force or will not come in time. False, and no call, if nobody can be asked, or not now.
-  bool Ask(const std::string& id, std::function<void()> on_answer) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool Ask(const Wanted& wanted, std::function<void()> on_answer) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The change is in force: whoever waits for what it answers goes on.
   void Answered(const IdentityChange& change) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -20,13 +20,13 @@ class WantedIdentitiesTest : public ::testing::Test {
   void Make(const WantedIdentities::Options& options) { wanted_.emplace(options, clock_, *metrics_); }
   std::shared_ptr<const WantedIdentities::Watcher> Enter() {
     auto watcher = std::make_shared<const WantedIdentities::Watcher>(
-        WantedIdentities::Watcher{.on_wanted = [this](const std::string& id) { asked_.push_back(id); },
+        WantedIdentities::Watcher{.on_wanted = [this](const auto& wanted) { asked_.push_back(wanted.id); },
                                   .on_over = [this](const absl::Status& status) { over_ = status; }});
     wanted_->Enter(watcher);
     return watcher;
   }
   bool Ask(const std::string& id) {
-    return wanted_->Ask(id, [this] { ++answers_; });
+    return wanted_->Ask({.id = id}, [this] { ++answers_; });
   }
 
   ManualClock clock_;
@@ -71,7 +71,7 @@ TEST_F(WantedIdentitiesTest, WaitEndsWithoutAnAnswerAndTheHubIsNotAskedAgainSoon
   Make({.wait = absl::Milliseconds(10)});
   Enter();
   absl::Notification done;
-  ASSERT_TRUE(wanted_->Ask("dev1", [&done] { done.Notify(); }));
+  ASSERT_TRUE(wanted_->Ask({.id = "dev1"}, [&done] { done.Notify(); }));
   ASSERT_TRUE(done.WaitForNotificationWithTimeout(absl::Seconds(20)));
   EXPECT_FALSE(Ask("dev1"));
   wanted_->Answered(Names("dev1"));

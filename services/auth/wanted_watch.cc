@@ -11,8 +11,8 @@ WantedWatch* WantedWatch::Start(WantedIdentities& wanted, const absl::Status& al
   watch->self_ = watch;
   watch->watcher_ = std::make_shared<const WantedIdentities::Watcher>(
       WantedIdentities::Watcher{.on_wanted =
-                                    [weak = std::weak_ptr<WantedWatch>(watch)](const std::string& id) {
-                                      if (const auto alive = weak.lock()) alive->Add(id);
+                                    [weak = std::weak_ptr<WantedWatch>(watch)](const WantedIdentities::Wanted& wanted) {
+                                      if (const auto alive = weak.lock()) alive->Add(wanted);
                                     },
                                 .on_over =
                                     [weak = std::weak_ptr<WantedWatch>(watch)](const absl::Status& status) {
@@ -22,11 +22,11 @@ WantedWatch* WantedWatch::Start(WantedIdentities& wanted, const absl::Status& al
   return watch.get();
 }
 
-void WantedWatch::Add(const std::string& id) {
+void WantedWatch::Add(const WantedIdentities::Wanted& wanted) {
   {
     absl::MutexLock lock(&mutex_);
     if (unsent_.size() < kUnsentMax) {
-      unsent_.push_back(id);
+      unsent_.push_back(wanted);
     } else if (!std::exchange(is_over_, true)) {
       end_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "read too slowly");
     }
@@ -55,10 +55,11 @@ void WantedWatch::Advance() {
     } else if (unsent_.empty()) {
       return;
     } else {
-      const std::string& id = unsent_.front();
+      const auto& [id, gateways] = unsent_.front();
       const size_t slash = id.find('/');
       response_.mutable_identity()->set_device_id(id.substr(0, slash));
       response_.mutable_identity()->set_module_id(slash == std::string::npos ? "" : id.substr(slash + 1));
+      response_.mutable_gateways()->Assign(gateways.begin(), gateways.end());
       unsent_.pop_front();
       is_writing_ = true;
     }

@@ -25,7 +25,7 @@ class WantedWatch final : public grpc::ServerWriteReactor<v1::WatchWantedIdentit
 
  private:
   explicit WantedWatch(WantedIdentities& wanted) : wanted_(wanted) {}
-  void Add(const std::string& id);
+  void Add(const WantedIdentities::Wanted& wanted);
   void End(grpc::Status status);
   void Advance();
   void OnWriteDone(bool ok) override;
@@ -37,7 +37,7 @@ class WantedWatch final : public grpc::ServerWriteReactor<v1::WatchWantedIdentit
   std::shared_ptr<const WantedIdentities::Watcher> watcher_;
   v1::WatchWantedIdentitiesResponse response_;  // of the write in flight
   absl::Mutex mutex_;
-  std::deque<std::string> unsent_ ABSL_GUARDED_BY(mutex_);
+  std::deque<WantedIdentities::Wanted> unsent_ ABSL_GUARDED_BY(mutex_);
   bool is_writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_over_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_finished_ ABSL_GUARDED_BY(mutex_) = false;

@@ -1,17 +1,19 @@
 #include "services/router/auth_client.h"
 
 #include <memory>
+#include <utility>
 
 #include "lib/rpc/status.h"
 
 namespace holdfast::router {
 namespace {
 
-struct AuthenticateCall {
+template <typename Service, typename Request, typename Response>
+struct Call {
   grpc::ClientContext context;
-  auth::v1::AuthenticateRequest request;
-  auth::v1::AuthenticateResponse response;
-  std::unique_ptr<auth::v1::Authentication::Stub> stub;
+  Request request;
+  Response response;
+  std::unique_ptr<typename Service::Stub> stub;
 };
 
 }  // namespace
@@ -24,10 +26,11 @@ void AuthClient::Stop() {
       +[](absl::flat_hash_set<grpc::ClientContext*>* calls) { return calls->empty(); }, &calls_));
 }
 
-void AuthClient::Authenticate(auth::v1::AuthenticateRequest request, Answer answer) {
-  auto call = std::make_shared<AuthenticateCall>();
+template <typename Service, typename Method, typename Request, typename Response>
+void AuthClient::Ask(Method method, Request request, std::function<void(absl::StatusOr<Response>)> answer) {
+  auto call = std::make_shared<Call<Service, Request, Response>>();
   call->request = std::move(request);
-  call->stub = auth::v1::Authentication::NewStub(auth_->Pick());
+  call->stub = Service::NewStub(auth_->Pick());
   rpc::SetDeadline(&call->context, timeout_);
   bool stopped = false;
   {
@@ -36,16 +39,26 @@ void AuthClient::Authenticate(auth::v1::AuthenticateRequest request, Answer answ
     if (!stopped) calls_.insert(&call->context);
   }
   if (stopped) return answer(absl::UnavailableError("the gateway stops"));
-  call->stub->async()->Authenticate(&call->context, &call->request, &call->response,
-                                    [this, call, answer = std::move(answer)](const grpc::Status& status) {
-                                      if (status.ok()) {
-                                        answer(std::move(call->response));
-                                      } else {
-                                        answer(rpc::FromGrpc(status));
-                                      }
-                                      absl::MutexLock lock(&mutex_);
-                                      calls_.erase(&call->context);
-                                    });
+  method(call->stub->async(), &call->context, &call->request, &call->response,
+         [this, call, answer = std::move(answer)](const grpc::Status& status) {
+           if (status.ok()) {
+             answer(std::move(call->response));
+           } else {
+             answer(rpc::FromGrpc(status));
+           }
+           absl::MutexLock lock(&mutex_);
+           calls_.erase(&call->context);
+         });
+}
+
+void AuthClient::Authenticate(auth::v1::AuthenticateRequest request, Answer answer) {
+  Ask<auth::v1::Authentication>([](auto* stub, auto... arguments) { stub->Authenticate(std::move(arguments)...); },
+                                std::move(request), std::move(answer));
+}
+
+void AuthClient::GetScopePage(auth::v1::GetScopePageRequest request, ScopePage answer) {
+  Ask<auth::v1::ChildScopes>([](auto* stub, auto... arguments) { stub->GetScopePage(std::move(arguments)...); },
+                             std::move(request), std::move(answer));
 }
 
 }  // namespace holdfast::router

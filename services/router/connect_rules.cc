@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "lib/base/log.h"
+#include "lib/iothub/auth_chain.h"
 #include "services/router/client_topics.h"
 
 namespace holdfast::router {
@@ -32,8 +33,8 @@ std::string_view Word(ConnectResult result) {
       return "bad_user_name";
     case ConnectResult::kClientIdMismatch:
       return "client_id_mismatch";
-    case ConnectResult::kOnBehalfOf:
-      return "on_behalf_of";
+    case ConnectResult::kAuthChain:
+      return "auth_chain";
     case ConnectResult::kBadWill:
       return "bad_will";
     case ConnectResult::kCertificateChain:
@@ -72,7 +73,7 @@ mqtt::ConnackCode CodeFor(ConnectResult result) {
     case ConnectResult::kNoUserName:
     case ConnectResult::kBadUserName:
     case ConnectResult::kClientIdMismatch:
-    case ConnectResult::kOnBehalfOf:
+    case ConnectResult::kAuthChain:
     case ConnectResult::kBadWill:
     case ConnectResult::kCertificateChain:
     case ConnectResult::kDenied:
@@ -93,8 +94,15 @@ ConnectCheck CheckConnect(const mqtt::Connect& connect) {
     return Refuse(ConnectResult::kClientIdMismatch,
                   fmt::format("client id is not the identity of the user name, {}", user->identity.ClientId()));
   }
+  ConnectCheck accepted;
   if (!user->auth_chain.empty()) {
-    return Refuse(ConnectResult::kOnBehalfOf, "auth-chain: connecting on behalf of others is not served");
+    const auto chain = iothub::ParseAuthChain(user->auth_chain);
+    if (!chain.ok()) return Refuse(ConnectResult::kAuthChain, std::string(chain.status().message()));
+    if (chain->client != user->identity) {
+      return Refuse(ConnectResult::kAuthChain, fmt::format("auth-chain is that of {}", chain->client.ClientId()));
+    }
+    accepted.actor = chain->actor();
+    accepted.links = chain->Links();
   }
   if (connect.has_will) {
     const PublishTopic topic = ClientTopics(user->identity).Classify(connect.will.topic);
@@ -103,7 +111,8 @@ ConnectCheck CheckConnect(const mqtt::Connect& connect) {
                     fmt::format("will topic {} is not an events topic of the client", Printable(connect.will.topic)));
     }
   }
-  return {.user = *std::move(user)};
+  accepted.user = *std::move(user);
+  return accepted;
 }
 
 ConnectCheck CheckConnectError(mqtt::Error error) {

@@ -13,6 +13,7 @@
 
 namespace holdfast::router {
 
+using iothub::Identity;
 using iothub::UserName;
 
 // Everything that can come of a CONNECT.
@@ -24,7 +25,7 @@ enum class ConnectResult : uint8_t {
   kNoUserName,
   kBadUserName,
   kClientIdMismatch,  // client id is not device[/module] of the user name
-  kOnBehalfOf,        // auth-chain is not served
+  kAuthChain,         // auth-chain is malformed, or another client's
   kBadWill,
   kCertificateChain,  // longer than the limits
   kDenied,            // auth said no
@@ -48,6 +49,10 @@ struct ConnectCheck {
   // If not accepted: for the log.
   std::string reason;
   UserName user;
+  // If a child gateway connects on the client's behalf: that gateway, and whose change ends the grant
+  // (AuthChain::Links).
+  std::string actor;
+  std::vector<Identity> links;
 };
 
 // Judges a CONNECT by itself.

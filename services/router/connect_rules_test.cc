@@ -27,6 +27,24 @@ TEST(ConnectRulesTest, DeviceAndModule) {
   EXPECT_EQ(check.user.identity, (iothub::Identity{"dev1", "mod1"}));
 }
 
+TEST(ConnectRulesTest, OnBehalfOfAClient) {
+  mqtt::Connect c = Good();
+  c.user_name = "hub/dev1/?api-version=2021-04-12&auth-chain=dev1%3Bchild%3Btop";
+  const ConnectCheck check = CheckConnect(c);
+  EXPECT_EQ(check.result, ConnectResult::kAccepted) << check.reason;
+  EXPECT_EQ(check.user.auth_chain, "dev1;child;top");
+  EXPECT_EQ(check.actor, "top");
+  EXPECT_EQ(check.links, (std::vector<Identity>{{"child", ""}, {"top", ""}, {"top", "$edgeHub"}}));
+  for (const std::string_view user :
+       {"hub/dev1/?api-version=2021-04-12&auth-chain=dev2;top", "hub/dev1/?api-version=2021-04-12&auth-chain=dev1;;top",
+        "hub/dev1/?api-version=2021-04-12&auth-chain=dev1/mod1;dev1;top"}) {
+    c.user_name = user;
+    EXPECT_EQ(CheckConnect(c).result, ConnectResult::kAuthChain) << user;
+  }
+  EXPECT_EQ(CodeFor(ConnectResult::kAuthChain), mqtt::ConnackCode::kNotAuthorized);
+  EXPECT_EQ(CheckConnect(Good()).actor, "");
+}
+
 TEST(ConnectRulesTest, RefusalsAndTheirCodes) {
   mqtt::Connect c = Good();
   c.client_id = "";

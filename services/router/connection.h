@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "lib/iothub/user_name.h"
@@ -56,6 +57,9 @@ struct AcceptedConnection {
   std::unique_ptr<Transport> transport;
   std::unique_ptr<HomeThreads::Home> home;
   UserName user;
+  // As ConnectCheck has them: empty unless a child gateway connected on the client's behalf.
+  std::string actor;
+  std::vector<iothub::Identity> links;
   bool clean_session = true;
   uint16_t keep_alive_seconds = 0;
   std::optional<StoredWill> will;

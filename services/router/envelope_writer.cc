@@ -17,6 +17,7 @@ enum Tag : char {
   kPacketId = 8 << 3,
   kInputName = 9 << 3 | 2,
   kHops = 10 << 3,
+  kOnBehalf = 11 << 3,
 };
 
 size_t VarintSize(uint64_t value) {
@@ -62,9 +63,10 @@ char* PutBytes(Tag tag, std::string_view bytes, char* out) {
 
 }  // namespace
 
-EnvelopeWriter::EnvelopeWriter(const Identity& sender)
+EnvelopeWriter::EnvelopeWriter(const Identity& sender, bool on_behalf)
     : sender_(BytesSize(sender.device_id) + BytesSize(sender.module_id), '\0') {
   PutBytes(kModuleId, sender.module_id, PutBytes(kDeviceId, sender.device_id, sender_.data()));
+  if (on_behalf) sender_.append({kOnBehalf, 1});
 }
 
 size_t EnvelopeWriter::Size(const EnvelopeFields& fields) const {

@@ -32,14 +32,15 @@ struct EnvelopeFields {
 // Immutable, thread-safe.
 class EnvelopeWriter {
  public:
-  explicit EnvelopeWriter(const Identity& sender);
+  // `on_behalf`: a child gateway speaks for the sender.
+  explicit EnvelopeWriter(const Identity& sender, bool on_behalf = false);
 
   size_t Size(const EnvelopeFields& fields) const;
   // Writes exactly Size(fields) bytes.
   void Write(const EnvelopeFields& fields, char* out) const;
 
  private:
-  // Fields device_id and module_id, encoded.
+  // Fields device_id, module_id and on_behalf, encoded.
   std::string sender_;
 };
 

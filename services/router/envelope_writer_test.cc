@@ -51,5 +51,19 @@ TEST(EnvelopeWriterTest, EmptyBodyAndABootIn1970) {
   EXPECT_EQ(Parsed({"d", ""}, {.received_unix_ms = -5}).received_unix_ms(), -5);
 }
 
+TEST(EnvelopeWriterTest, OnBehalfOfItsSender) {
+  const EnvelopeWriter writer({"dev1", "mod1"}, /*on_behalf=*/true);
+  const EnvelopeFields fields{.property_bag = "hf-id=x", .body = "hello", .packet_id = 3};
+  std::string bytes(writer.Size(fields), '\0');
+  writer.Write(fields, bytes.data());
+  Envelope e;
+  ASSERT_TRUE(e.ParseFromString(bytes));
+  EXPECT_TRUE(e.on_behalf());
+  EXPECT_EQ(e.module_id(), "mod1");
+  EXPECT_EQ(e.body(), "hello");
+  EXPECT_EQ(e.packet_id(), 3u);
+  EXPECT_FALSE(Parsed({"dev1", ""}, {}).on_behalf());
+}
+
 }  // namespace
 }  // namespace holdfast::router

@@ -167,12 +167,13 @@ class Greeting : public std::enable_shared_from_this<Greeting> {
       request.set_module_id(check.user.identity.module_id);
       request.set_password(std::string(connect.password));
       request.set_peer(transport().peer());
+      request.set_auth_chain(check.user.auth_chain);
       for (std::string& der : chain) request.add_certificate_chain(std::move(der));
       auth::v1::AuthenticateResponse grant;
-      ConnectCheck verdict = co_await AskUntilItHolds(check.user.identity, request, &grant);
+      ConnectCheck verdict = co_await AskUntilItHolds(check, request, &grant);
       if (verdict.result == ConnectResult::kAccepted) {
         parts_.metrics.Connect(verdict.result);
-        HandOver(std::move(check.user), connect, grant);
+        HandOver(std::move(check), connect, grant);
         co_return;
       }
       check = std::move(verdict);
@@ -186,14 +187,14 @@ class Greeting : public std::enable_shared_from_this<Greeting> {
   }
 
   // P11: what auth judged by may have changed before its answer came here, and nobody would look at it again.
-  awaitable<ConnectCheck> AskUntilItHolds(const Identity& identity, const auth::v1::AuthenticateRequest& request,
+  awaitable<ConnectCheck> AskUntilItHolds(const ConnectCheck& client, const auth::v1::AuthenticateRequest& request,
                                           auth::v1::AuthenticateResponse* grant) {
     for (int asked = 0; asked < kAsksMax; ++asked) {
       auto answer = co_await Ask(request);
       ConnectCheck verdict = CheckAnswer(answer);
       if (verdict.result != ConnectResult::kAccepted) co_return verdict;
       *grant = *std::move(answer);
-      if (parts_.identities.Holds(identity, grant->identity_version())) co_return verdict;
+      if (parts_.identities.Holds(client.user.identity, client.links, grant->identity_version())) co_return verdict;
     }
     ConnectCheck stale;
     stale.result = ConnectResult::kStaleGrant;
@@ -218,19 +219,21 @@ class Greeting : public std::enable_shared_from_this<Greeting> {
     co_return std::move(**answer);
   }
 
-  void HandOver(UserName user, const mqtt::Connect& connect, const auth::v1::AuthenticateResponse& grant) {
+  void HandOver(ConnectCheck client, const mqtt::Connect& connect, const auth::v1::AuthenticateResponse& grant) {
     connection_->clean_session = connect.clean_session;
     connection_->keep_alive_seconds = connect.keep_alive_seconds;
     connection_->valid_for = ValidFor(grant);
     connection_->identity_version = grant.identity_version();
     if (connect.has_will) {
-      const PublishTopic topic = ClientTopics(user.identity).Classify(connect.will.topic);
+      const PublishTopic topic = ClientTopics(client.user.identity).Classify(connect.will.topic);
       connection_->will = StoredWill{.property_bag = std::string(topic.bag),
                                      .body = std::string(connect.will.message),
                                      .retain = connect.will.retain};
     }
     connection_->home = parts_.homes.Claim(connect.client_id);
-    connection_->user = std::move(user);
+    connection_->user = std::move(client.user);
+    connection_->actor = std::move(client.actor);
+    connection_->links = std::move(client.links);
     timer_.cancel();
     auto connection = std::make_shared<AcceptedConnection>(std::move(*connection_));
     parts_.hand_over(std::move(connection));

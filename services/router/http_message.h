@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/time/time.h"
+
 namespace holdfast::router {
 
 struct HttpRequest {
@@ -26,6 +28,10 @@ struct HttpResponse {
   int status = 200;
   // JSON; may be empty.
   std::string body;
+  // Whole seconds; zero: no header Retry-After.
+  absl::Duration retry_after = absl::ZeroDuration();
+  // There are keys in the body (P6): overwritten once it is sent, or can't be.
+  bool is_secret = false;
 };
 
 // An error as the contract has it: {"message": …}.

@@ -1,5 +1,6 @@
 #include "services/router/https_front.h"
 
+#include <openssl/crypto.h>
 #include <openssl/ssl.h>
 
 #include <boost/asio/as_tuple.hpp>
@@ -68,6 +69,10 @@ std::vector<std::string> CertificateChain(SSL* ssl) {
   return chain;
 }
 
+void Wipe(bool is_secret, std::string* body) {
+  if (is_secret) ::OPENSSL_cleanse(body->data(), body->size());
+}
+
 // The context is ours to share, and Asio's to free: it gets a reference of its own.
 asio::ssl::context Share(ssl_ctx_st* context) {
   ::SSL_CTX_up_ref(context);
@@ -99,6 +104,9 @@ class HttpsFront::Connection : public std::enable_shared_from_this<Connection> {
     boost::system::error_code error;
     const auto peer = stream_.lowest_layer().remote_endpoint(error);
     if (!error) peer_ = peer.address().to_string() + ":" + std::to_string(peer.port());
+  }
+  ~Connection() {
+    if (response_.has_value()) Wipe(response_->is_secret, &response_->body);
   }
 
   awaitable<void> Run() {
@@ -149,8 +157,8 @@ class HttpsFront::Connection : public std::enable_shared_from_this<Connection> {
     if (body_error) co_return co_await Refuse(body_error);
     timer_.cancel();
     const bool keep_alive = parser.get().keep_alive();
-    const HttpResponse response = co_await Handle(parser.release());
-    co_return !closed_ && co_await Write(response, keep_alive);
+    HttpResponse response = co_await Handle(parser.release());
+    co_return co_await Write(std::move(response), keep_alive);
   }
 
   awaitable<bool> Refuse(const boost::system::error_code& error) {
@@ -182,9 +190,10 @@ class HttpsFront::Connection : public std::enable_shared_from_this<Connection> {
     const uint64_t number = ++number_;
     answered_.expires_at(asio::steady_timer::time_point::max());
     (*handler)(std::move(in), [self = shared_from_this(), number](HttpResponse response) {
-      self->thread_->Post([self, number, response = std::move(response)]() mutable {
-        if (self->number_ != number) return;
-        self->response_ = std::move(response);
+      // Held: what may be secret is not to be copied.
+      self->thread_->Post([self, number, held = std::make_shared<HttpResponse>(std::move(response))] {
+        if (self->number_ != number) return Wipe(held->is_secret, &held->body);
+        self->response_ = std::move(*held);
         self->answered_.cancel();
       });
     });
@@ -193,15 +202,23 @@ class HttpsFront::Connection : public std::enable_shared_from_this<Connection> {
     co_return response_.has_value() ? *std::move(response_) : HttpError(503, "router is stopping");
   }
 
-  awaitable<bool> Write(const HttpResponse& response, bool keep_alive) {
+  awaitable<bool> Write(HttpResponse response, bool keep_alive) {
+    if (closed_) {
+      Wipe(response.is_secret, &response.body);
+      co_return false;
+    }
     http::response<http::string_body> out(static_cast<http::status>(response.status), 11);
     out.set(http::field::server, "holdfast");
     if (!response.body.empty()) out.set(http::field::content_type, "application/json; charset=utf-8");
+    if (response.retry_after > absl::ZeroDuration()) {
+      out.set(http::field::retry_after, std::to_string(absl::ToInt64Seconds(response.retry_after)));
+    }
     out.keep_alive(keep_alive);
-    out.body() = response.body;
+    out.body() = std::move(response.body);
     out.prepare_payload();
     SetTimer(kHttpRequestTimeout);
     const auto [error, bytes] = co_await http::async_write(stream_, out, kAwait);
+    Wipe(response.is_secret, &out.body());
     timer_.cancel();
     co_return !error && keep_alive;
   }

@@ -72,11 +72,16 @@ bool IdentityChanges::HoldsAlone(std::string_view client_id, uint64_t version) c
   return removed == removed_.end() || version > removed->second;
 }
 
-bool IdentityChanges::Holds(const Identity& identity, uint64_t version) const {
+bool IdentityChanges::HoldsOf(const Identity& identity, uint64_t version) const {
+  return HoldsAlone(identity.ClientId(), version) &&
+         (identity.module_id.empty() || HoldsAlone(identity.device_id, version));
+}
+
+bool IdentityChanges::Holds(const Identity& identity, std::span<const Identity> links, uint64_t version) const {
   if (version == 0) return true;
-  const std::string client_id = identity.ClientId();
   absl::MutexLock lock(&mutex_);
-  return HoldsAlone(client_id, version) && (identity.module_id.empty() || HoldsAlone(identity.device_id, version));
+  return HoldsOf(identity, version) && std::ranges::all_of(links, [&](const Identity& link) ABSL_SHARED_LOCKS_REQUIRED(
+                                                                      mutex_) { return HoldsOf(link, version); });
 }
 
 IdentityWatch::IdentityWatch(rpc::Channels* auth, IdentityChanges* changes, Events events)

@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -33,6 +34,11 @@ class IdentityChanges {
     // It is gone: so is what was kept of it.
     bool removed = false;
     std::string_view reason;
+
+    // Whether it is about that identity.
+    bool Means(const Identity& other) const {
+      return other == identity || (with_modules && other.device_id == identity.device_id);
+    }
   };
 
   // Takes one response of WatchIdentities. `first` = the first one of a stream, which lists every identity: what is not
@@ -40,8 +46,9 @@ class IdentityChanges {
   std::vector<Drop> Take(const auth::v1::WatchIdentitiesResponse& response, bool first);
 
   // False if a grant of `version` (AuthenticateResponse.identity_version) was given before a change or a removal that
-  // is known here: auth must be asked again (P11). True if auth did not name a version (0).
-  bool Holds(const Identity& identity, uint64_t version) const;
+  // is known here, of the client or of one of those on whom its grant rests (`links`): auth must be asked again (P11).
+  // True if auth did not name a version (0).
+  bool Holds(const Identity& identity, std::span<const Identity> links, uint64_t version) const;
 
  private:
   struct Known {
@@ -52,6 +59,7 @@ class IdentityChanges {
   static Drop Make(const Identity& identity, uint64_t holds_from, std::string_view reason);
   Drop Remove(const Identity& identity, uint64_t version) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HoldsAlone(std::string_view client_id, uint64_t version) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  bool HoldsOf(const Identity& identity, uint64_t version) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
   mutable absl::Mutex mutex_;
   // By client id.

@@ -62,21 +62,21 @@ TEST(IdentityChangesTest, WhatHappenedWhileTheWatchWasDownIsSeenInTheNextFirstLi
 TEST(IdentityChangesTest, AGrantOlderThanWhatIsKnownDoesNotHold) {
   IdentityChanges changes;
   const Identity device{"a", ""}, module{"a", "m"}, other{"b", ""};
-  EXPECT_TRUE(changes.Holds(device, 3)) << "nothing is known";
+  EXPECT_TRUE(changes.Holds(device, {}, 3)) << "nothing is known";
   changes.Take(Changed({Of("a", "", 3), Of("a", "m", 4)}), true);
-  EXPECT_TRUE(changes.Holds(device, 3));
-  EXPECT_FALSE(changes.Holds(device, 2));
-  EXPECT_TRUE(changes.Holds(device, 4)) << "auth is ahead of its watch";
-  EXPECT_TRUE(changes.Holds(module, 4));
-  EXPECT_TRUE(changes.Holds(other, 1)) << "added, and not told yet";
-  EXPECT_TRUE(changes.Holds(device, 0)) << "auth names no version";
+  EXPECT_TRUE(changes.Holds(device, {}, 3));
+  EXPECT_FALSE(changes.Holds(device, {}, 2));
+  EXPECT_TRUE(changes.Holds(device, {}, 4)) << "auth is ahead of its watch";
+  EXPECT_TRUE(changes.Holds(module, {}, 4));
+  EXPECT_TRUE(changes.Holds(other, {}, 1)) << "added, and not told yet";
+  EXPECT_TRUE(changes.Holds(device, {}, 0)) << "auth names no version";
 
   changes.Take(Changed({Of("a", "", 7)}), false);
-  EXPECT_FALSE(changes.Holds(module, 4)) << "its device changed";
-  EXPECT_TRUE(changes.Holds(module, 7));
+  EXPECT_FALSE(changes.Holds(module, {}, 4)) << "its device changed";
+  EXPECT_TRUE(changes.Holds(module, {}, 7));
   changes.Take(Changed({Of("a", "m", 8, false)}), false);
-  EXPECT_FALSE(changes.Holds(module, 7));
-  EXPECT_FALSE(changes.Holds(module, 8)) << "disabled";
+  EXPECT_FALSE(changes.Holds(module, {}, 7));
+  EXPECT_FALSE(changes.Holds(module, {}, 8)) << "disabled";
 }
 
 TEST(IdentityChangesTest, AGrantFromBeforeARemovalDoesNotHoldAndOneFromAfterItDoes) {
@@ -88,12 +88,12 @@ TEST(IdentityChangesTest, AGrantFromBeforeARemovalDoesNotHoldAndOneFromAfterItDo
   const auto drops = changes.Take(removed, false);
   ASSERT_EQ(drops.size(), 1u);
   EXPECT_EQ(drops[0].holds_from, 4u);
-  EXPECT_FALSE(changes.Holds(a, 3));
-  EXPECT_TRUE(changes.Holds(a, 5)) << "added again, and not told yet";
+  EXPECT_FALSE(changes.Holds(a, {}, 3));
+  EXPECT_TRUE(changes.Holds(a, {}, 5)) << "added again, and not told yet";
   changes.Take(Changed({Of("a", "", 5)}), true);
-  EXPECT_TRUE(changes.Holds(a, 5));
-  EXPECT_FALSE(changes.Holds(b, 3)) << "gone from the list";
-  EXPECT_FALSE(changes.Holds(b_module, 3)) << "its device is gone";
+  EXPECT_TRUE(changes.Holds(a, {}, 5));
+  EXPECT_FALSE(changes.Holds(b, {}, 3)) << "gone from the list";
+  EXPECT_FALSE(changes.Holds(b_module, {}, 3)) << "its device is gone";
 }
 
 TEST(IdentityChangesTest, RemovedIdentitiesAreRememberedUpToALimit) {
@@ -104,8 +104,26 @@ TEST(IdentityChangesTest, RemovedIdentitiesAreRememberedUpToALimit) {
     changes.Take(removed, false);
   };
   for (size_t i = 0; i <= kRemovedIdentitiesMax; ++i) remove(i);
-  EXPECT_TRUE(changes.Holds({"dev0", ""}, 3)) << "forgotten";
-  EXPECT_FALSE(changes.Holds({"dev1", ""}, 3));
+  EXPECT_TRUE(changes.Holds({"dev0", ""}, {}, 3)) << "forgotten";
+  EXPECT_FALSE(changes.Holds({"dev1", ""}, {}, 3));
+}
+
+// P11: a grant that a child gateway spoke for rests on all links of its chain.
+TEST(IdentityChangesTest, GrantOnBehalfHoldsAsLongAsAllItsLinksDo) {
+  IdentityChanges changes;
+  const Identity leaf{"leaf", ""};
+  const std::vector<Identity> links = {{"child", ""}, {"top", ""}, {"top", "$edgeHub"}};
+  changes.Take(Changed({Of("leaf", "", 1), Of("child", "", 2), Of("top", "", 3), Of("top", "$edgeHub", 4)}), true);
+  EXPECT_TRUE(changes.Holds(leaf, links, 4));
+  EXPECT_FALSE(changes.Holds(leaf, links, 3)) << "the module that spoke has changed since";
+  const auto drops = changes.Take(Changed({Of("child", "", 5, false)}), false);
+  EXPECT_FALSE(changes.Holds(leaf, links, 4));
+  EXPECT_TRUE(changes.Holds(leaf, {}, 4)) << "not its own";
+  ASSERT_EQ(drops.size(), 1u);
+  EXPECT_TRUE(drops[0].Means(links[0]));
+  EXPECT_TRUE(drops[0].Means({"child", "mod"}));
+  EXPECT_FALSE(drops[0].Means(leaf));
+  EXPECT_FALSE(drops[0].Means(links[2]));
 }
 
 }  // namespace

@@ -122,6 +122,8 @@ absl::StatusOr<std::unique_ptr<Router>> Router::Create(const RouterOptions& opti
         .rules = std::move(rules),
         .gateway_device_id = [settings = &router->settings_] { return settings->gateway_device_id(); }});
     router->method_endpoint_->AddTo(&router->http_);
+    ASSIGN_OR_RETURN(router->scope_requests_, ScopeRequests::Create(router->auth_.get(), parts.clock.WallNow()));
+    router->scope_requests_->AddTo(&router->http_);
   }
   if (router->mqtts_ != nullptr || router->https_ != nullptr) {
     if (options.certificate_file.empty()) {

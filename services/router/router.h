@@ -12,6 +12,7 @@
 #include "services/router/https_front.h"
 #include "services/router/listener.h"
 #include "services/router/method_endpoint.h"
+#include "services/router/scope_requests.h"
 #include "services/router/settings.h"
 #include "services/router/worker.h"
 
@@ -103,6 +104,7 @@ class Router {
   std::unique_ptr<Listener> mqtts_;
   std::unique_ptr<Listener> https_;
   std::unique_ptr<MethodEndpoint> method_endpoint_;
+  std::unique_ptr<ScopeRequests> scope_requests_;
   HttpsFront http_;
   std::unique_ptr<ServerCertificate> certificate_;
   std::unique_ptr<IdentityWatch> watch_;

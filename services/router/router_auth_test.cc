@@ -196,5 +196,56 @@ TEST_F(RouterTest, ClientsThatAreLetInOrToldToComeAgainAreNotLimited) {
   Connected("dev1");
 }
 
+mqtt::Connect OnBehalf(std::string_view device, std::string_view user_name) {
+  mqtt::Connect connect = DeviceConnect(device);
+  connect.user_name = user_name;
+  return connect;
+}
+
+// P2: what a child gateway sends for a client is the client's.
+TEST_F(RouterTest, ChildGatewaySpeaksForAClient) {
+  Start();
+  Peer peer = NewPeer();
+  EXPECT_THAT(peer.Connect(OnBehalf("leaf", "hub/leaf/?api-version=2021-04-12&auth-chain=leaf%3Bchild%3Btop")),
+              Optional(CodeIs(kAccepted)));
+  EXPECT_EQ(auth_.request().auth_chain(), "leaf;child;top");
+  EXPECT_EQ(auth_.request().device_id(), "leaf");
+  peer.Send(Telemetry("leaf", 1, "on behalf"));
+  EXPECT_EQ(peer.Read(), Puback(1));
+  bool more = false;
+  const auto sessions = router_->ListSessions("", 10, &more);
+  ASSERT_EQ(sessions.size(), 1u);
+  EXPECT_EQ(sessions[0].client_id(), "leaf");
+  EXPECT_EQ(sessions[0].by_gateway(), "top");
+}
+
+// P11: the grant ends when any link of the chain does.
+TEST_F(RouterTest, ClientOfARemovedGatewayIsOut) {
+  Start();
+  const auto connect = OnBehalf("leaf", "hub/leaf/?api-version=2021-04-12&auth-chain=leaf%3Bchild%3Btop");
+  uint64_t version = 1;
+  for (const char* link : {"child", "top"}) {
+    auth_.SetVersion(version);
+    Peer peer = NewPeer();
+    ASSERT_THAT(peer.Connect(connect), Optional(CodeIs(kAccepted)));
+    identities_.Push(Listed({link}, ++version, /*enabled=*/false));
+    EXPECT_TRUE(peer.Closed()) << link;
+    identities_.Push(Listed({link}, ++version));
+  }
+}
+
+// Two connections of one client, direct and on its behalf: the later one counts, as with any two.
+TEST_F(RouterTest, ClientThatComesItselfTakesOverFromItsGatewayAndBack) {
+  Start();
+  const auto connect = OnBehalf("leaf", "hub/leaf/?api-version=2021-04-12&auth-chain=leaf%3Btop");
+  Peer on_behalf = NewPeer();
+  ASSERT_THAT(on_behalf.Connect(connect), Optional(CodeIs(kAccepted)));
+  Peer direct = Connected("leaf");
+  EXPECT_TRUE(on_behalf.Closed());
+  Peer again = NewPeer();
+  ASSERT_THAT(again.Connect(connect), Optional(CodeIs(kAccepted)));
+  EXPECT_TRUE(direct.Closed());
+}
+
 }  // namespace
 }  // namespace holdfast::router

@@ -19,6 +19,8 @@ absl::Duration SilenceMax(uint16_t keep_alive_seconds, absl::Duration max) {
 Session::Session(uint64_t id, AcceptedConnection connection, Client* client, const SessionContext* context)
     : id_(id),
       identity_(connection.user.identity),
+      actor_(std::move(connection.actor)),
+      links_(std::move(connection.links)),
       identity_version_(connection.identity_version),
       client_id_(identity_.ClientId()),
       client_type_(connection.user.client_type),
@@ -30,7 +32,7 @@ Session::Session(uint64_t id, AcceptedConnection connection, Client* client, con
       connected_at_(context->clock.WallNow()),
       context_(*context),
       topics_(identity_),
-      envelope_(identity_),
+      envelope_(identity_, !actor_.empty()),
       slot_(std::move(connection.slot)),
       transport_(std::move(connection.transport)),
       client_(client),
@@ -181,6 +183,7 @@ router::v1::Session Session::Describe() const {
   out.set_clean_session(clean_session_);
   for (const auto& [filter, qos] : client_->subscriptions) out.add_subscriptions(filter);
   out.set_tls(transport_->tls());
+  out.set_by_gateway(actor_);
   return out;
 }
 

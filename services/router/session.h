@@ -46,6 +46,8 @@ struct Client {
 };
 
 inline constexpr size_t kReadBufferBytes = 80 * 1024;
+// What a child gateway adds to a message: the property hf-id. It must not make a message too large that was not.
+inline constexpr size_t kGatewayPropertyBytes = 64;
 
 // What all sessions of a thread work with; outlives them.
 struct SessionContext {
@@ -133,6 +135,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void Close(CloseReason reason, std::string_view detail);
 
   const Identity& identity() const { return identity_; }
+  // On whom its grant rests besides, if a child gateway speaks for it.
+  const std::vector<Identity>& links() const { return links_; }
   const std::string& client_id() const { return client_id_; }
   const std::string& client_type() const { return client_type_; }
   const std::string& model_id() const { return model_id_; }
@@ -144,6 +148,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
  private:
   bool Full() const;
+  // Of a packet: bytes of it in all.
+  size_t PacketBytesMax() const;
   // While paused: what comes is held, unparsed, within limits, and only pings in it are answered, so that a client
   // that waits for its PUBACKs is not made to think that the gateway is gone.
   size_t ReadAheadRoom() const;
@@ -171,6 +177,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   const uint64_t id_;
   const Identity identity_;
+  const std::string actor_;
+  const std::vector<Identity> links_;
   const uint64_t identity_version_;
   const std::string client_id_;
   const std::string client_type_;

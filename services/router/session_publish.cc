@@ -51,7 +51,8 @@ void Session::HandlePublish(const mqtt::Frame& frame) {
 }
 
 void Session::HandleTelemetry(const mqtt::Publish& publish, std::string_view bag) {
-  if (publish.payload.size() + bag.size() > kMessageBytesMax) {
+  const size_t added = actor_.empty() ? 0 : kGatewayPropertyBytes;
+  if (publish.payload.size() + bag.size() > kMessageBytesMax + added) {
     return Close(CloseReason::kTooLarge, "message is larger than 262144 bytes");
   }
   ++received_;

@@ -21,6 +21,11 @@ bool Session::Full() const {
          context_.batcher.pending_bytes() >= static_cast<size_t>(context_.options.pending_bytes_max);
 }
 
+size_t Session::PacketBytesMax() const {
+  return static_cast<size_t>(context_.options.packet_bytes_max) + kPacketHeaderMax +
+         (actor_.empty() ? 0 : kGatewayPropertyBytes);
+}
+
 void Session::ArmRead() {
   if (closed_ || reading_ || (paused_ && ReadAheadRoom() == 0)) return;
   reading_ = true;
@@ -105,7 +110,7 @@ void Session::ReadAhead() {
 }
 
 void Session::AnswerPings() {
-  const size_t limit = static_cast<size_t>(context_.options.packet_bytes_max) + kPacketHeaderMax;
+  const size_t limit = PacketBytesMax();
   while (true) {
     const mqtt::ScanResult scan = mqtt::ScanFrame(std::string_view(input_).substr(scanned_), limit);
     if (scan.state != mqtt::ScanResult::kPacket) return;
@@ -139,7 +144,7 @@ void Session::Consume(std::string_view data) {
 }
 
 size_t Session::Parse(std::string_view data) {
-  const size_t limit = static_cast<size_t>(context_.options.packet_bytes_max) + kPacketHeaderMax;
+  const size_t limit = PacketBytesMax();
   size_t used = 0;
   input_wanted_ = 0;
   while (!closed_ && used < data.size()) {

@@ -75,7 +75,7 @@ void Worker::Adopt(std::shared_ptr<AcceptedConnection> connection) {
 void Worker::AdoptNow(AcceptedConnection connection) {
   if (stopping_ || !connection.transport->MoveTo(thread_.context())) return;
   // P11: once more, now that a change that comes later finds the session here.
-  if (!identities_.Holds(connection.user.identity, connection.identity_version)) {
+  if (!identities_.Holds(connection.user.identity, connection.links, connection.identity_version)) {
     spdlog::info("client refused client_id={} peer={} reason=\"its identity changed after auth had judged it\"",
                  Printable(connection.user.identity.ClientId()), connection.transport->peer());
     std::string connack;
@@ -89,9 +89,10 @@ void Worker::AdoptNow(AcceptedConnection connection) {
   const uint64_t id = next_session_++;
   entry->client.session = id;
   spdlog::info(
-      "client connected client_id={} peer={} tls={} clean_session={} keep_alive={} session_present={} product={}",
+      "client connected client_id={} peer={} tls={} clean_session={} keep_alive={} session_present={} product={}{}",
       Printable(entry->client_id), connection.transport->peer(), connection.transport->tls(), connection.clean_session,
-      connection.keep_alive_seconds, session_present, Printable(connection.user.client_type));
+      connection.keep_alive_seconds, session_present, Printable(connection.user.client_type),
+      connection.actor.empty() ? "" : fmt::format(" by_gateway={}", Printable(connection.actor)));
   const auto session = std::make_shared<Session>(id, std::move(connection), &entry->client, &context_);
   sessions_.emplace(id, session);
   session_count_.store(sessions_.size(), std::memory_order_relaxed);
@@ -286,19 +287,20 @@ void Worker::WithSession(const std::string& client_id, std::function<void(Sessio
 
 void Worker::Drop(const IdentityChanges::Drop& drop, std::shared_ptr<void> done) {
   thread_.Post([this, drop, done = std::move(done)] {
-    const auto is_meant = [&](const Identity& identity) {
-      return identity == drop.identity || (drop.with_modules && identity.device_id == drop.identity.device_id);
-    };
     for (const auto& session : All()) {
       const bool holds = session->identity_version() >= drop.holds_from && session->identity_version() != 0;
-      if (is_meant(session->identity()) && !holds) session->Close(CloseReason::kIdentity, drop.reason);
+      const bool rests_on_it =
+          std::ranges::any_of(session->links(), [&](const auto& link) { return drop.Means(link); });
+      if ((rests_on_it || drop.Means(session->identity())) && !holds) {
+        session->Close(CloseReason::kIdentity, drop.reason);
+      }
     }
     if (!drop.removed) return;
     std::vector<ClientEntry*> gone;
     for (const auto& [client_id, entry] : clients_) {
       const size_t slash = std::min(client_id.find('/'), client_id.size());
       const Identity identity{client_id.substr(0, slash), slash == client_id.size() ? "" : client_id.substr(slash + 1)};
-      if (entry->client.session == 0 && is_meant(identity)) gone.push_back(entry.get());
+      if (entry->client.session == 0 && drop.Means(identity)) gone.push_back(entry.get());
     }
     for (ClientEntry* entry : gone) Forget(entry);
   });
@@ -307,7 +309,7 @@ void Worker::Drop(const IdentityChanges::Drop& drop, std::shared_ptr<void> done)
 void Worker::CheckGrants() {
   thread_.Post([this] {
     for (const auto& session : All()) {
-      if (!identities_.Holds(session->identity(), session->identity_version())) {
+      if (!identities_.Holds(session->identity(), session->links(), session->identity_version())) {
         session->Close(CloseReason::kIdentity, "identity changed");
       }
     }

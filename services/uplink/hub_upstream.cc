@@ -57,7 +57,15 @@ HubUpstream::HubUpstream(Options options, const Services& services, Metrics* met
                    });
                  },
              .on_verdict = [this](const std::string& identity,
-                                  Verdict verdict) { Post([=, this] { OnVerdict(identity, verdict); }); }}),
+                                  Verdict verdict) { Post([=, this] { OnVerdict(identity, verdict); }); },
+             .on_parents =
+                 [this](StringMap<std::string> parents) {
+                   Post([this, parents = std::move(parents)]() mutable {
+                     parents_ = std::move(parents);
+                     knows_parents_ = true;
+                     SetTimer();
+                   });
+                 }}),
       tokens_(services.auth, options_.token_lifetime, clock,
               {.on_token = [this](Token token) { Post([this, token = std::move(token)] { OnToken(token); }); },
                .on_problem = [this](absl::Status status) { Post([=, this] { OnTokenProblem(status); }); }}) {}
@@ -254,7 +262,7 @@ void HubUpstream::RenewLink(absl::Duration now) {
 }
 
 void HubUpstream::SetTimer() {
-  if (!client_) return;
+  if (!client_ || !knows_parents_) return;
   const absl::Duration now = Now();
   const absl::Duration at = plan_.next_tick(now);
   if (at >= timer_->at) return;

@@ -178,6 +178,8 @@ class HubUpstream final : public Upstream, private HubConnection::Owner, private
   std::vector<std::unique_ptr<Child>> children_;
   std::vector<LaneId> woken_;
   StringMap<std::string> parents_;
+  // Before it is known who is below a child gateway, nobody's connection is opened: the hub would refuse a wrong chain.
+  bool knows_parents_ = false;
 
   std::optional<LaneId> holder_;
   uint64_t delivered_ = 0;

@@ -11,7 +11,9 @@
 #include "absl/time/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/status.h"
+#include "lib/rpc/status.h"
 #include "services/uplink/hub_login.h"
+#include "services/uplink/known_gateways.h"
 #include "services/uplink/sync_stream.h"
 #include "services/uplink/wanted_streams.h"
 
@@ -29,6 +31,10 @@ constexpr size_t kSinglesMax = 1000;
 constexpr absl::Duration kDeltaTimeout = absl::Seconds(30);
 // Pages come one by one, each with its retries: the call to auth stays open for all of them.
 constexpr absl::Duration kSnapshotTimeout = absl::Hours(1);
+// Of asking auth, at the start, who is below child gateways.
+constexpr absl::Duration kLoadTimeout = absl::Seconds(5);
+constexpr absl::Duration kLoadRetryMin = absl::Milliseconds(50);
+constexpr absl::Duration kLoadRetryMax = absl::Seconds(1);
 
 bool IsWorthRetry(int code) {
   return code == 408 || code == 429 || code >= 500;
@@ -60,9 +66,10 @@ ScopeSync::ScopeSync(rpc::Channels* auth, Options options, Callbacks callbacks)
       rest_(options_.rest),
       backoff_(options_.backoff_min, options_.backoff_max),
       api_(options_.api),
-      wanted_(std::make_unique<WantedStreams>(auth, [this](iothub::Identity identity, auto channel) {
-        Want({std::move(identity), std::move(channel)});
-      })) {}
+      wanted_(
+          std::make_unique<WantedStreams>(auth, [this](iothub::Identity identity, std::string gateways, auto channel) {
+            Want({std::move(identity), std::move(gateways), std::move(channel)});
+          })) {}
 
 ScopeSync::~ScopeSync() {
   Stop();
@@ -110,7 +117,7 @@ void ScopeSync::Request(Done done) {
 }
 
 void ScopeSync::Refresh(const std::vector<iothub::Identity>& identities) {
-  for (const iothub::Identity& identity : identities) Want({identity, nullptr});
+  for (const iothub::Identity& identity : identities) Want({identity, "", nullptr});
 }
 
 void ScopeSync::Want(Single single) {
@@ -135,7 +142,29 @@ bool ScopeSync::HasWork() const {
          (online_ && !gateway_.empty() && (!requests_.empty() || !singles_.empty() || absl::Now() >= due_));
 }
 
+// Until it is known nobody below a child gateway can be spoken for: the hub would refuse the chain, and what it refuses
+// is taken for gone.
+void ScopeSync::LoadParents() {
+  rpc::Backoff backoff(kLoadRetryMin, kLoadRetryMax);
+  for (;;) {
+    auto parents = ReadKnownGateways(auth_, kLoadTimeout);
+    if (!parents.ok() && rpc::IsTransient(parents.status())) {
+      absl::MutexLock lock(&mutex_);
+      if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), backoff.Next())) return;
+      continue;
+    }
+    if (parents.ok()) {
+      parents_ = *std::move(parents);
+    } else {
+      spdlog::warn("auth does not say who is below child gateways; the next sync will reason=\"{}\"",
+                   Text(parents.status()));
+    }
+    return callbacks_.on_parents(parents_);
+  }
+}
+
 void ScopeSync::Run() {
+  LoadParents();
   for (;;) {
     bool snapshot = false;
     {
@@ -161,6 +190,7 @@ void ScopeSync::RunSnapshot() {
     absl::MutexLock lock(&mutex_);
     requests.swap(requests_);
     status_.syncing = true;
+    due_ = absl::InfiniteFuture();
   }
   const absl::Time began = absl::Now();
   StringMap<std::string> parents;
@@ -171,7 +201,8 @@ void ScopeSync::RunSnapshot() {
     status_.syncing = false;
     if (counts.ok()) {
       backoff_.Reset();
-      due_ = absl::Now() + options_.refresh_interval;
+      // Unless another one has been asked for meanwhile.
+      due_ = std::min(due_, absl::Now() + options_.refresh_interval);
       ++status_.snapshots;
       status_.last_sync = absl::Now();
       status_.last_sync_took = took;
@@ -185,6 +216,7 @@ void ScopeSync::RunSnapshot() {
   }
   if (counts.ok()) {
     parents_ = parents;
+    absl::erase_if(doubted_, [this](const auto& doubt) { return !parents_.contains(doubt.first); });
     spdlog::info("scope synced identities={} added={} changed={} removed={} took={}", counts->known(), counts->added,
                  counts->changed, counts->removed, absl::FormatDuration(absl::Trunc(took, absl::Milliseconds(1))));
   } else {
@@ -235,7 +267,7 @@ void ScopeSync::AnswerSingles(SyncStream* snapshot) {
       single = std::move(singles_.front());
       singles_.pop_front();
     }
-    Found found = Find(single.identity);
+    Found found = Find(single);
     const absl::Cleanup wipe = [&found] { Wipe(&found.body); };
     auto stream =
         SyncStream::Begin(single.channel ? single.channel : auth_->Pick(), pb::Begin::KIND_DELTA, kDeltaTimeout);
@@ -260,12 +292,41 @@ void ScopeSync::AnswerSingles(SyncStream* snapshot) {
   }
 }
 
-ScopeSync::Found ScopeSync::Find(const iothub::Identity& identity) {
-  const auto parents = parents_.find(identity.device_id);
+ScopeSync::Found ScopeSync::Find(const Single& single) {
+  const std::string& device = single.identity.device_id;
+  const auto at = parents_.find(device);
+  const std::string known = at == parents_.end() ? "" : at->second;
+  // What a child gateway said of the way to it: the hub may prove it true, and nothing else. Or a gateway that lies
+  // would have those of others removed.
+  if (!single.gateways.empty() && single.gateways != known) {
+    Found found = FindBy(single.identity, single.gateways);
+    if (!found.body.empty()) {
+      parents_[device] = single.gateways;
+      callbacks_.on_parents(parents_);
+    }
+    if (found.verdict != Verdict::kGone) return found;
+  }
+  Found found = FindBy(single.identity, known);
+  if (found.verdict == Verdict::kGone && !known.empty() && !IsGoneBelow(device)) return {};
+  if (!found.body.empty()) doubted_.erase(device);
+  return found;
+}
+
+// Who is not found below a child gateway may be below another one by now: a snapshot shows that, so one is made first.
+bool ScopeSync::IsGoneBelow(const std::string& device) {
+  absl::MutexLock lock(&mutex_);
+  // One that is under way may have passed the device's page.
+  const auto [doubt, is_new] = doubted_.try_emplace(device, status_.snapshots + (status_.syncing ? 1 : 0));
+  if (is_new) due_ = absl::InfinitePast();
+  if (status_.snapshots <= doubt->second) return false;
+  doubted_.erase(doubt);
+  return true;
+}
+
+ScopeSync::Found ScopeSync::FindBy(const iothub::Identity& identity, const std::string& parents) {
   const auto response = [&]() -> absl::StatusOr<RestClient::Response> {
     ScopeOptions scope = Scope();
-    ScopeCall call = SingleCall(scope, identity, parents == parents_.end() ? "" : parents->second);
-    ASSIGN_OR_RETURN(RestClient::Response first, CallWithRetries(call));
+    ASSIGN_OR_RETURN(RestClient::Response first, CallWithRetries(SingleCall(scope, identity, parents)));
     if (scope.api != ScopeApi::kNested || first.code != 405) return first;
     scope.api = ScopeApi::kFlat;
     return CallWithRetries(SingleCall(scope, identity, ""));
@@ -278,8 +339,8 @@ ScopeSync::Found ScopeSync::Find(const iothub::Identity& identity) {
     case 401:
     case 403:
     case 404:
-      spdlog::info("the hub knows an identity no more, or not as ours identity={} code={}", identity.ClientId(),
-                   response->code);
+      spdlog::info("the hub knows an identity no more, or not as ours identity={} gateways={} code={}",
+                   identity.ClientId(), parents, response->code);
       return {Verdict::kGone, ""};
     default:
       return {};

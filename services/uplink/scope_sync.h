@@ -77,6 +77,9 @@ class ScopeSync {
     // A snapshot, or the last attempt at one for now, has ended. `parents`: as ScopeWalk::TakeParents.
     std::function<void(const absl::Status&, StringMap<std::string> parents)> on_snapshot;
     std::function<void(const std::string& identity, Verdict verdict)> on_verdict;
+    // By device, for those below child gateways, the gateways between: what auth has kept of them, once after the
+    // start, before the first snapshot; and again when a single identity turned up below one.
+    std::function<void(StringMap<std::string> parents)> on_parents;
   };
   // Called on the sync's thread, once.
   using Done = std::function<void(const absl::StatusOr<Counts>&)>;
@@ -105,6 +108,7 @@ class ScopeSync {
  private:
   struct Single {
     iothub::Identity identity;
+    std::string gateways;                    // as JoinGateways: what a child gateway said; empty: nothing
     std::shared_ptr<grpc::Channel> channel;  // of the auth that asked; null: any
   };
   struct Found {
@@ -119,7 +123,10 @@ class ScopeSync {
   absl::StatusOr<Counts> Snapshot(StringMap<std::string>* parents);
   absl::Status WalkPages(ScopeWalk* walk, SyncStream* stream);
   void AnswerSingles(SyncStream* snapshot);
-  Found Find(const iothub::Identity& identity);
+  Found Find(const Single& single);
+  Found FindBy(const iothub::Identity& identity, const std::string& parents);
+  bool IsGoneBelow(const std::string& device);
+  void LoadParents();
   absl::StatusOr<RestClient::Response> CallWithRetries(const ScopeCall& call);
   absl::Duration RetryWait(const absl::StatusOr<RestClient::Response>& response, int attempt);
   // False if it was broken off.
@@ -135,6 +142,8 @@ class ScopeSync {
   ScopeApi api_;
   std::vector<Single> gone_meanwhile_;
   StringMap<std::string> parents_;
+  // Devices of parents_ that the hub did not find there: believed once there were more snapshots than this.
+  StringMap<uint64_t> doubted_;
 
   mutable absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

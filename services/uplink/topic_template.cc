@@ -25,8 +25,14 @@ void AppendIdentity(std::string_view id, std::string* out) {
   out->append(id);
 }
 
+// A child gateway's id stays: by it a copy that came of the way between the two gateways is recognised too.
+bool KeepsId(const EnvelopeView& m) {
+  return m.on_behalf && mqtt::FindProperty(m.property_bag, kIdProperty).has_value();
+}
+
 bool IsOurs(std::string_view key, const EnvelopeView& m) {
-  return mqtt::DecodesTo(key, kIdProperty) || (m.kind == kWill && mqtt::DecodesTo(key, kMessageTypeProperty)) ||
+  return (mqtt::DecodesTo(key, kIdProperty) && !m.on_behalf) ||
+         (m.kind == kWill && mqtt::DecodesTo(key, kMessageTypeProperty)) ||
          (m.retain && mqtt::DecodesTo(key, kRetainProperty));
 }
 
@@ -54,6 +60,10 @@ void AppendProperties(const EnvelopeView& m, std::string_view id, std::string* o
   AppendForeignProperties(m, out);
   if (m.kind == kWill) out->append(kMessageTypeProperty).append("=Will&");
   if (m.retain) out->append(kRetainProperty).append("=true&");
+  if (KeepsId(m)) {
+    out->pop_back();  // the '&' behind it
+    return;
+  }
   out->append(kIdProperty).append("=").append(id);
 }
 

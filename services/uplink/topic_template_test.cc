@@ -41,6 +41,17 @@ TEST_F(TopicTemplateTest, OurPropertiesWinOverTheSenders) {
             "devices/d/messages/events/mqtt-retain=no&hf-id=q-7");
 }
 
+// P3: the id of the gateway below is the same in every copy, whichever of the two ways it was sent twice on.
+TEST_F(TopicTemplateTest, IdOfAChildGatewayStays) {
+  EXPECT_EQ(Build({.device_id = "d", .property_bag = "a=1&hf-id=q-3&b", .on_behalf = true}),
+            "devices/d/messages/events/a=1&hf-id=q-3&b");
+  EXPECT_EQ(Build({.device_id = "d", .property_bag = "hf-id=q-3", .retain = true, .on_behalf = true}),
+            "devices/d/messages/events/hf-id=q-3&mqtt-retain=true");
+  EXPECT_EQ(Build({.device_id = "d", .property_bag = "a=1", .on_behalf = true}),
+            "devices/d/messages/events/a=1&hf-id=q-7")
+      << "a gateway that gives none";
+}
+
 TEST_F(TopicTemplateTest, IdentityStaysOneLevel) {
   EXPECT_EQ(Build({.device_id = "a/b#c+d:e$"}), "devices/a%2Fb%23c%2Bd:e$/messages/events/hf-id=q-7");
 }

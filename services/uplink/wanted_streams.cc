@@ -6,6 +6,7 @@
 #include "absl/time/clock.h"
 #include "holdfast/auth/v1/auth.grpc.pb.h"
 #include "lib/base/log.h"
+#include "services/uplink/known_gateways.h"
 
 namespace holdfast::uplink {
 namespace {
@@ -57,7 +58,8 @@ void WantedStreams::Hold(Stream* stream) {
   const auto reader = pb::Identities::NewStub(stream->channel)->WatchWantedIdentities(&stream->context, request);
   pb::WatchWantedIdentitiesResponse response;
   while (reader->Read(&response)) {
-    on_wanted_({response.identity().device_id(), response.identity().module_id()}, stream->channel);
+    on_wanted_({response.identity().device_id(), response.identity().module_id()},
+               JoinGateways({response.gateways().begin(), response.gateways().end()}), stream->channel);
   }
   const grpc::Status status = reader->Finish();
   stream->displaced =

@@ -20,7 +20,8 @@ namespace holdfast::uplink {
 // Holds WatchWantedIdentities at every instance of auth while online, and passes on whom auth asks for. Thread-safe.
 class WantedStreams {
  public:
-  using OnWanted = std::function<void(iothub::Identity, std::shared_ptr<grpc::Channel> of)>;
+  // `gateways`: between it and this gateway, as JoinGateways; empty if auth did not say.
+  using OnWanted = std::function<void(iothub::Identity, std::string gateways, std::shared_ptr<grpc::Channel> of)>;
 
   // `auth` must outlive it. `on_wanted` is called on threads of its own.
   WantedStreams(rpc::Channels* auth, OnWanted on_wanted);
