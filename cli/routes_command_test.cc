@@ -171,7 +171,7 @@ TEST(RoutesCommandTest, CheckOfSettingsThatAreWrongNamesThePath) {
   EXPECT_EQ(outcome.exit_code, 1);
   EXPECT_THAT(outcome.output, HasSubstr("schemaVersion: expected \"1.0\" to \"1.3\""));
   EXPECT_EQ(Shell("routes check /nonexistent 2>&1").exit_code, 1);
-  EXPECT_EQ(Shell("routes 2>&1").exit_code, 2);
+  EXPECT_EQ(Shell("routes chekc 2>&1").exit_code, 2);
 }
 
 }  // namespace

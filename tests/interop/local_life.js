@@ -37,11 +37,12 @@ process.on('exit', () => fs.rmSync(settingsDir, { recursive: true, force: true }
 
 const bodies = (from, to) => Array.from({ length: to - from }, (_, n) => JSON.stringify({ n: from + n }));
 
-// First copies of what arrived under `word`, once `count` have.
+// First copies of what arrived under `word`, once `count` have. The SDK for Python runs its handlers on four threads, where one message
+// may overtake another: their order is looked at with Node alone.
 async function received(client, word, count) {
   const distinct = () => [...new Set(client.all(word))];
   await waitFor(`${count} x "${word}"`, () => distinct().length >= count || exited(client.process));
-  return distinct();
+  return language === 'python' ? distinct().sort((a, b) => JSON.parse(a).n - JSON.parse(b).n) : distinct();
 }
 
 async function send(client, output, from, to) {

@@ -8,6 +8,7 @@
 namespace holdfast::systest {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 // clang-format off
@@ -68,6 +69,11 @@ TEST_F(LocalTest, HundredThousandMessagesBetweenTwoModulesInOrder) {
   const absl::Duration took = absl::Now() - began;
   EXPECT_TRUE(sensor.WaitUntilAcknowledged(kCount, kPatience));
   ExpectAll(sensor, *filter, 0);
+  Process routes({BinDir() + "/holdfast", "--run-dir", gateway_.run_dir(), "--json", "routes"},
+                 gateway_.dir() + "/routes.log");
+  routes.Start();
+  EXPECT_TRUE(routes.WaitForExit(kPatience));
+  EXPECT_THAT(routes.Log(), AllOf(HasSubstr(R"("matched":100000,"name":"filter")"), HasSubstr(R"("unmatched":0)")));
   EXPECT_GE(filter->held_max(), 16u);
   EXPECT_EQ(filter->dups(), 0u);
   fmt::print("{} messages from module to module in {}: {:.0f}/s\n", kCount, absl::FormatDuration(took),
