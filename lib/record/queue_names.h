@@ -8,8 +8,9 @@
 
 namespace holdfast {
 
-// Bound for the hub.
+// Bound for the hub. Read by the consumer kUpstreamConsumer, whichever uplink leads.
 inline constexpr std::string_view kUpstreamQueue = "upstream";
+inline constexpr std::string_view kUpstreamConsumer = "uplink";
 // Messages for clients, one queue each: a device's inbox (cloud-to-device), and all inputs of a module
 // (Envelope.input_name). Read by the consumer kClientConsumer, whichever router holds the session.
 inline constexpr std::string_view kInboxQueues = "inbox/";

@@ -11,6 +11,7 @@
 #include "lib/base/status.h"
 #include "lib/iothub/user_name.h"
 #include "lib/record/block.h"
+#include "lib/record/queue_names.h"
 #include "lib/rpc/status.h"
 
 namespace holdfast::router {
@@ -22,9 +23,9 @@ constexpr absl::Duration kReplayTimeout = absl::Seconds(10);
 constexpr absl::Duration kRegisterTimeout = absl::Seconds(5);
 constexpr absl::Duration kRegisterPoll = absl::Milliseconds(2);
 
-const store::v1::Consumer* FindConsumer(const store::v1::Queue& queue) {
+const store::v1::Consumer* FindConsumer(const store::v1::Queue& queue, std::string_view name = kSessionConsumer) {
   for (const store::v1::Consumer& consumer : queue.consumers()) {
-    if (consumer.name() == kSessionConsumer) return &consumer;
+    if (consumer.name() == name) return &consumer;
   }
   return nullptr;
 }
@@ -160,10 +161,10 @@ absl::Status SessionStore::Write(const store::v1::WriteRequest& request) {
   return rpc::FromGrpc(store::v1::KeyValue::NewStub(store_->Pick())->Write(call.context(), request, &response));
 }
 
-absl::Status SessionStore::Register(const std::string& name) {
+absl::StatusOr<store::v1::Queue> SessionStore::Introduce(const std::string& name, std::string_view consumer) {
   store::v1::PullRequest request;
   request.set_queue(name);
-  request.set_consumer(std::string(kSessionConsumer));
+  request.set_consumer(std::string(consumer));
   Call call(this, kRegisterTimeout);
   const auto stub = store::v1::Queues::NewStub(store_->Pick());
   const auto stream = stub->Pull(call.context(), request);
@@ -171,7 +172,7 @@ absl::Status SessionStore::Register(const std::string& name) {
   const absl::Time deadline = absl::Now() + kRegisterTimeout;
   while (true) {
     queue = Queue(name);
-    if (queue.ok() && FindConsumer(*queue) != nullptr) break;
+    if (queue.ok() && FindConsumer(*queue, consumer) != nullptr) break;
     if (!queue.ok() && !absl::IsNotFound(queue.status())) break;
     if (absl::Now() > deadline) {
       queue = absl::DeadlineExceededError(fmt::format("consumer of queue {} was not registered in time", name));
@@ -181,16 +182,29 @@ absl::Status SessionStore::Register(const std::string& name) {
   }
   call.context()->TryCancel();
   const grpc::Status ended = stream->Finish();
-  if (!queue.ok()) return absl::IsNotFound(queue.status()) ? rpc::FromGrpc(ended) : queue.status();
-  if (queue->next_sequence() <= 1) return absl::OkStatus();
+  if (absl::IsNotFound(queue.status())) return rpc::FromGrpc(ended);
+  return queue;
+}
+
+absl::Status SessionStore::IntroduceUplink(const std::string& name) {
+  const absl::StatusOr<store::v1::Queue> queue = Queue(name);
+  if (!queue.ok() && !absl::IsNotFound(queue.status())) return queue.status();
+  if (queue.ok() && FindConsumer(*queue, kUpstreamConsumer) != nullptr) return absl::OkStatus();
+  return Introduce(name, kUpstreamConsumer).status();
+}
+
+absl::Status SessionStore::Register(const std::string& name) {
+  RETURN_IF_ERROR(IntroduceUplink(name));
+  ASSIGN_OR_RETURN(const store::v1::Queue queue, Introduce(name, kSessionConsumer));
+  if (queue.next_sequence() <= 1) return absl::OkStatus();
   store::v1::WriteRequest write;
   store::v1::CommitRequest* const commit = write.add_commits();
   commit->set_queue(name);
   commit->set_consumer(std::string(kSessionConsumer));
-  for (const store::v1::Lane& lane : queue->lanes()) {
+  for (const store::v1::Lane& lane : queue.lanes()) {
     store::v1::Position* const position = commit->add_positions();
     position->set_priority(lane.priority());
-    position->set_sequence(queue->next_sequence() - 1);
+    position->set_sequence(queue.next_sequence() - 1);
   }
   return Write(write);
 }
@@ -201,6 +215,7 @@ absl::Status SessionStore::Replay(const std::string& name, Sessions* sessions) {
   const store::v1::Consumer* const consumer = queue.ok() ? FindConsumer(*queue) : nullptr;
   // Nothing of what lies there already was written by a router that holds back what it may have to recognise.
   if (consumer == nullptr) return Register(name);
+  RETURN_IF_ERROR(IntroduceUplink(name));
   const uint64_t lag = consumer->lag_records();
   if (lag == 0) return absl::OkStatus();
   store::v1::PullRequest request;

@@ -69,7 +69,8 @@ class SessionStore {
   // The queues that exist.
   absl::StatusOr<std::vector<QueueState>> Queues();
   absl::Status Write(const store::v1::WriteRequest& request);
-  // Makes the consumer known in a queue and passes all that is in it.
+  // Makes the consumer known in a queue and passes all that is in it; before it uplink's, if that is not known yet:
+  // what every consumer has passed is removed, so router must never be the only one.
   absl::Status Register(const std::string& queue);
 
   // Ends what is being called; from now on everything is CANCELLED.
@@ -83,6 +84,9 @@ class SessionStore {
   absl::StatusOr<uint64_t> EdgeMs();
   absl::Status ForEachEntry(std::string_view prefix, const std::function<void(const store::v1::Entry&)>& take);
   absl::StatusOr<store::v1::Queue> Queue(const std::string& name);
+  // Makes a consumer known in a queue; the queue as it is then.
+  absl::StatusOr<store::v1::Queue> Introduce(const std::string& name, std::string_view consumer);
+  absl::Status IntroduceUplink(const std::string& name);
   // Remembers what lies in a queue behind the consumer's checkpoint.
   absl::Status Replay(const std::string& queue, Sessions* sessions);
   void Take(const store::v1::PullResponse& response, Sessions* sessions) const;

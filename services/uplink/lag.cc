@@ -2,6 +2,7 @@
 
 #include "absl/time/clock.h"
 #include "holdfast/store/v1/store.grpc.pb.h"
+#include "lib/record/queue_names.h"
 #include "services/uplink/store_feed.h"
 
 namespace holdfast::uplink {
@@ -38,7 +39,7 @@ Lag::Value Lag::Get(absl::Duration max_age) {
     value_.records = queue.records();
     value_.oldest_age = ToDuration(queue.oldest_age());
     for (const pb::Consumer& consumer : queue.consumers()) {
-      if (consumer.name() == kConsumer) value_.records = consumer.lag_records();
+      if (consumer.name() == kUpstreamConsumer) value_.records = consumer.lag_records();
     }
   }
   return value_;

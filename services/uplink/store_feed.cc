@@ -12,6 +12,7 @@
 #include "lib/base/log.h"
 #include "lib/base/status.h"
 #include "lib/record/block.h"
+#include "lib/record/queue_names.h"
 #include "lib/rpc/status.h"
 
 namespace holdfast::uplink {
@@ -153,7 +154,7 @@ absl::Status StoreFeed::Stream() {
   }
   pb::PullRequest request;
   request.set_queue(kQueue);
-  request.set_consumer(kConsumer);
+  request.set_consumer(std::string(kUpstreamConsumer));
   auto reader = stub->Pull(&context, request);
   pb::PullResponse response;
   while (reader->Read(&response)) {
@@ -218,7 +219,7 @@ void StoreFeed::WriteLoop() {
 void StoreFeed::WriteCheckpoint(Window::Checkpoint checkpoint) {
   pb::CommitRequest request;
   request.set_queue(kQueue);
-  request.set_consumer(kConsumer);
+  request.set_consumer(std::string(kUpstreamConsumer));
   if (options_.fence) options_.fence(request.mutable_fence());
   for (const Position& position : checkpoint.positions) {
     pb::Position* const p = request.add_positions();

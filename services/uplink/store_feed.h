@@ -26,7 +26,6 @@ namespace holdfast::uplink {
 
 inline constexpr char kQueue[] = "upstream";
 inline constexpr char kDeadQueue[] = "upstream/dead";
-inline constexpr char kConsumer[] = "uplink";
 inline constexpr char kAddressKey[] = "uplink/last_address";
 
 // Uplink's two hands on the store: one thread reads the queue "upstream" and stops reading when enough is held, one

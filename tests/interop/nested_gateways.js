@@ -16,10 +16,10 @@ async function send(client, from) {
 }
 
 runHub((hub) => runBehind(hub, [], async (edge, children, registry, edgeDevice) => {
-  await edge.start();
   const lowerDevice = (await registry.create({ deviceId: 'lower', capabilities: { iotEdge: true }, parentScopes: [edgeDevice.deviceScope] })).responseBody;
   const leaf = (await registry.create({ deviceId: 'leaf', deviceScope: lowerDevice.deviceScope })).responseBody;
   const edgeHub = (await registry.getModule('lower', '$edgeHub')).responseBody;
+  await edge.start();
   const dir = path.join(hub.dir, 'lower');
   fs.mkdirSync(dir);
   const lower = new EdgeGateway(dir, edgeHub, edge);

@@ -65,6 +65,29 @@ TEST(OfflineTest, BacklogSurvivesARestartOfTheWholeGateway) {
   ExpectDelivered(fleet, hub.Arrivals(), 0);
 }
 
+// P1: what router has written down and would let go of waits for uplink, also if there never was one.
+TEST(OfflineTest, MessagesWaitForAnUplinkThatWasNeverThere) {
+  ScriptedHub hub;
+  Gateway gateway({.devices = DeviceNames(1),
+                   .upstream = UrlOf(hub.port()),
+                   .config = {{"router.session_checkpoint_interval", "\"100ms\""}}});
+  for (const char* service : {"store", "auth", "router"}) ASSERT_TRUE(gateway.Start(service));
+  Fleet fleet(gateway, 1, 500);
+  ASSERT_TRUE(fleet.WaitUntilAcknowledged(500));
+  EXPECT_TRUE(WaitFor(kPatience, [&] {
+    const auto queue = gateway.UpstreamQueue();
+    if (!queue.ok()) return false;
+    for (const auto& consumer : queue->consumers()) {
+      if (consumer.name() == "router" && consumer.lag_records() == 0) return true;
+    }
+    return false;
+  }));
+  EXPECT_EQ(gateway.QueueRecords("upstream"), 500u);
+  ASSERT_TRUE(gateway.Start("uplink"));
+  EXPECT_TRUE(hub.WaitForMessages(500, kPatience));
+  ExpectDelivered(fleet, hub.Arrivals(), 0);
+}
+
 // Draining starts by itself: no new message has to come, no one has to ask.
 TEST(OfflineTest, DrainingResumesWithinASecondOfTheHubBeingReachable) {
   ScriptedHub hub;
