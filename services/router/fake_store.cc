@@ -123,11 +123,12 @@ grpc::Status FakeStore::ListQueues(grpc::ServerContext*, const store::v1::ListQu
   }
   absl::MutexLock lock(&mutex_);
   if (!kUpstreamQueue.starts_with(request->prefix())) return grpc::Status::OK;
-  if (!has_consumer_ && messages_.empty()) return grpc::Status::OK;
+  if (!has_consumer_ && !has_uplink_ && messages_.empty()) return grpc::Status::OK;
   store::v1::Queue* const queue = response->add_queues();
   queue->set_name(std::string(kUpstreamQueue));
   queue->set_next_sequence(messages_.size() + 1);
   queue->add_lanes()->set_priority(kDefaultPriority);
+  if (has_uplink_) queue->add_consumers()->set_name(std::string(kUpstreamConsumer));
   if (!has_consumer_) return grpc::Status::OK;
   store::v1::Consumer* const consumer = queue->add_consumers();
   consumer->set_name("router");
@@ -138,9 +139,13 @@ grpc::Status FakeStore::ListQueues(grpc::ServerContext*, const store::v1::ListQu
 grpc::Status FakeStore::Pull(grpc::ServerContext* context, const store::v1::PullRequest* request,
                              grpc::ServerWriter<store::v1::PullResponse>* writer) {
   if (request->queue() != kUpstreamQueue) return clients_.Pull(context, *request, writer);
-  EXPECT_EQ(request->consumer(), "router");
   std::vector<store::v1::PullResponse> responses;
-  {
+  if (request->consumer() == kUpstreamConsumer) {
+    // Router makes it known, and no more.
+    absl::MutexLock lock(&mutex_);
+    has_uplink_ = true;
+  } else {
+    EXPECT_EQ(request->consumer(), "router");
     absl::MutexLock lock(&mutex_);
     has_consumer_ = true;
     for (uint64_t s = checkpoint_ + 1; s <= messages_.size(); ++s) {

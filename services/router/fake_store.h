@@ -122,6 +122,7 @@ class FakeStore final : public store::v1::Queues::Service {
   std::map<std::string, std::string> before_write_ ABSL_GUARDED_BY(mutex_);
   bool hold_writes_ ABSL_GUARDED_BY(mutex_) = false;
   bool has_consumer_ ABSL_GUARDED_BY(mutex_) = false;
+  bool has_uplink_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t checkpoint_ ABSL_GUARDED_BY(mutex_) = 0;
   FakeClientQueues clients_;
   KeyValue key_value_{this};
