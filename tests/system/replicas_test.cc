@@ -62,10 +62,11 @@ class ReplicasTest : public ::testing::Test {
     EXPECT_EQ(report.out_of_order, 0u) << report.Text();
     EXPECT_LE(report.duplicates, duplicates_max) << report.Text();
   }
+  // Waits for the client: that it is there is known to the other router a moment later.
   // What `holdfast method call` prints of a call of press's method "stop".
   std::string CallStop() {
     Process command({BinDir() + "/holdfast", "--run-dir", gateway_.run_dir(), "--json", "method", "call", "press",
-                     "stop", "--payload", R"({"now":true})"},
+                     "stop", "--connect-timeout", "20", "--payload", R"({"now":true})"},
                     gateway_.dir() + "/call.log");
     command.Start();
     EXPECT_TRUE(command.WaitForExit(kPatience));
