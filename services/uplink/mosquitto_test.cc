@@ -94,7 +94,7 @@ class Subscriber final : public mqtt::Client::Handler {
 class MosquittoTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (::access(kMosquitto, X_OK) != 0) GTEST_SKIP() << kMosquitto << " is not installed";
+    if (::access(kMosquitto, X_OK) != 0) GTEST_SKIP() << "NOT RUN: " << kMosquitto << " is not installed";
   }
   void TearDown() override { Kill(); }
 
