@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
   AddKeysCommand(&app, &context);
   AddRoutesCommand(&app, &context);
   AddDoctorCommand(&app, &context);
+  AddSupportBundleCommand(&app, &context);
   AddHealthCommand(&app, &context);
   AddDevCommand(&app, &context);
   try {
