@@ -36,7 +36,7 @@ bench: ## Holdfast against mosquitto on this machine; writes build/bench.json
 fuzz: setup ## Every fuzz target for 30 s (FUZZ_SECONDS=n)
 	@cmake --preset fuzz >/dev/null
 	@cmake --build --preset fuzz
-	@ctest --test-dir build/fuzz -L fuzz --output-on-failure --no-tests=error
+	@ctest --test-dir build/fuzz -L fuzz -j$$(nproc) --output-on-failure --no-tests=error
 
 image: build ## The container image holdfast:latest (needs a Docker engine)
 	@deploy/build-image.sh $(BIN)

@@ -111,7 +111,7 @@ EOF
   chmod 0400 "$work/identities.toml"
   chmod 0755 "$work"
   printf 'services:\n  uplink:\n    extra_hosts: ["hub:host-gateway"]\n' >"$work/override.yaml"
-  export HOLDFAST_IMAGE=$image HOLDFAST_MQTTS_PORT=$mqtts_port-$((mqtts_port + 1)) HOLDFAST_CONFIG=$work/holdfast.toml HOLDFAST_IDENTITIES=$work/identities.toml
+  export HOLDFAST_IMAGE=$image HOLDFAST_MQTTS_PORT=$mqtts_port HOLDFAST_CONFIG=$work/holdfast.toml HOLDFAST_IDENTITIES=$work/identities.toml
 }
 
 start_hub() {
@@ -216,19 +216,18 @@ scale_auth() {
   say "auth scaled to two and back; devices got in while either was paused"
 }
 
-# Publishes go to the port of this container from now on.
-use_router() { mqtts_port=$(docker port "$1" 8883 | head -1 | sed 's/.*://'); }
-
-# Two routers, each on a port of the range: a device may use either, and whichever is left.
+# Two routers, each on a port of a range: a device may use either, and whichever is left.
 scale_router() {
+  local own=$mqtts_port id
+  export HOLDFAST_MQTTS_PORT=$own-$((own + 1))
   scale router 2
-  local id
   for id in $(compose ps -q router); do
-    use_router "$id"
-    publish_until_acknowledged "through-router-$id"
+    mqtts_port=$(docker port "$id" 8883 | head -1 | sed 's/.*://')
+    publish_until_acknowledged "through-router-on-port-$mqtts_port"
   done
   scale router 1
-  use_router "$(compose ps -q router)"
+  mqtts_port=$own
+  export HOLDFAST_MQTTS_PORT=$own
   publish_until_acknowledged "after-scaling-router-down"
   wait_for 60 "everything acknowledged at the hub" delivered_all
   say "router scaled to two and back; a device published through either"
@@ -269,7 +268,6 @@ main() {
   compose up -d >"$work/up.log" 2>&1 || { tail "$work/up.log"; fail "up"; }
   docker cp "$(compose ps -q auth):/var/lib/holdfast/secrets/root_ca.pem" "$work/root_ca.pem" || fail "no root CA"
   wait_for 90 "all containers to be healthy" healthy
-  use_router "$(compose ps -q router)"
   say "all four are healthy"
   check_confinement
   publish_until_acknowledged first
@@ -286,7 +284,6 @@ main() {
   docker kill $(compose ps -q store auth router uplink) >/dev/null || fail "docker kill"
   compose up -d >/dev/null 2>&1 || fail "up after docker kill"
   wait_for 90 "all containers to be healthy after docker kill" healthy
-  use_router "$(compose ps -q router)"
   publish_until_acknowledged after-docker-kill
   wait_for 60 "everything acknowledged at the hub" delivered_all
 

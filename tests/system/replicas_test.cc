@@ -247,12 +247,13 @@ TEST_F(TwoUplinksTest, OtherOneTakesTheLinkOver) {
   Publisher device(options);
   ASSERT_TRUE(recorder_->WaitForMessages(200, kPatience));
 
-  // Promised: 1 s after a clean stop, 5 s after a kill. The rest is the room that a loaded test machine needs.
+  // Promised: 1 s after a clean stop, 5 s after a kill; the rest is the room that a loaded test machine needs. One that
+  // waited for the lease would need 4 s.
   EXPECT_TRUE(gateway_.process("uplink").Stop());
-  EXPECT_LT(TakeOver("0", recorder_->different()), absl::Seconds(2));
+  EXPECT_LT(TakeOver("0", recorder_->different()), absl::Milliseconds(3500));
   ASSERT_TRUE(gateway_.Start("uplink"));
   second_.Kill();
-  EXPECT_LT(TakeOver("1", recorder_->different()), absl::Seconds(7));
+  EXPECT_LT(TakeOver("1", recorder_->different()), absl::Seconds(15));
   second_.Start();
 
   // Frozen until its lease is over: when it goes on, it must not touch anything, and ends.
