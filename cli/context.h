@@ -36,6 +36,7 @@ int Fail(const Context& context, const absl::Status& status);
 
 // Each adds its subcommand to `app`; its callback sets context->run. `context` must outlive `app`.
 void AddCertsCommand(CLI::App* app, Context* context);
+void AddCompletionCommand(CLI::App* app, Context* context);
 void AddDevCommand(CLI::App* app, Context* context);
 void AddDoctorCommand(CLI::App* app, Context* context);
 void AddHealthCommand(CLI::App* app, Context* context);

@@ -45,6 +45,7 @@ int main(int argc, char** argv) {
   AddSupportBundleCommand(&app, &context);
   AddHealthCommand(&app, &context);
   AddDevCommand(&app, &context);
+  AddCompletionCommand(&app, &context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
