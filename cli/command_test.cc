@@ -117,6 +117,27 @@ TEST(CommandTest, HealthIsThatOfTheWorkUnlessAskedForTheProcess) {
   EXPECT_EQ(Shell(health + "--grpc-service ''").exit_code, 0);
 }
 
+// What bash offers for the last of `words`, as it would for somebody at a terminal.
+std::string Offered(const std::string& words) {
+  const std::string script = "source <(" + std::string(HOLDFAST_BINARY) + " completion bash); COMP_WORDS=(holdfast " +
+                             words + "); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _holdfast; echo \"${COMPREPLY[*]}\"";
+  FILE* pipe = ::popen(("bash --norc -c '" + script + "'").c_str(), "r");
+  char buffer[4096];
+  const size_t got = std::fread(buffer, 1, sizeof buffer, pipe);
+  ::pclose(pipe);
+  return std::string(buffer, got);
+}
+
+TEST(CommandTest, BashCompletesCommandsAndTheirOptions) {
+  EXPECT_EQ(Offered("sta"), "status\n");
+  EXPECT_EQ(Offered("queues p"), "peek purge\n");
+  EXPECT_EQ(Offered("--json queues peek --l"), "--limit\n");
+  EXPECT_EQ(Offered("queues --run-d"), "--run-dir\n") << "options of all";
+  EXPECT_EQ(Offered("--run-dir queues sup"), "support-bundle\n") << "a value is no command";
+  EXPECT_EQ(Offered("--config /et"), "\n") << "left to bash, which knows files";
+  EXPECT_EQ(Offered("nonsense"), "\n");
+}
+
 TEST(CommandTest, PurgeAsksForYes) {
   const Outcome outcome = Shell("queues purge upstream 2>&1");
   EXPECT_EQ(outcome.exit_code, 1);

@@ -15,11 +15,14 @@ constexpr char kDefaultConfigPath[] = "/etc/holdfast/holdfast.toml";
 
 }  // namespace
 
-absl::StatusOr<GatewayOptions> ResolveOptions(const Context& context) {
-  std::string path = context.config_path;
+std::string ConfigPath(const Context& context) {
   std::error_code ignored;
-  if (path.empty() && std::filesystem::exists(kDefaultConfigPath, ignored)) path = kDefaultConfigPath;
-  ASSIGN_OR_RETURN(const std::unique_ptr<ConfigFile> file, ConfigFile::Load(path));
+  if (!context.config_path.empty()) return context.config_path;
+  return std::filesystem::exists(kDefaultConfigPath, ignored) ? kDefaultConfigPath : "";
+}
+
+absl::StatusOr<GatewayOptions> ResolveOptions(const Context& context) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<ConfigFile> file, ConfigFile::Load(ConfigPath(context)));
   ASSIGN_OR_RETURN(GatewayOptions options, ReadGatewayOptions(*file));
   if (!context.run_dir.empty()) options.run_dir = context.run_dir;
   return options;

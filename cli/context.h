@@ -28,12 +28,15 @@ struct Context {
 // The gateway's options: from --config; without it from /etc/holdfast/holdfast.toml if that exists, else defaults. In
 // any case HOLDFAST_* of the environment wins, and --run-dir over all.
 absl::StatusOr<GatewayOptions> ResolveOptions(const Context& context);
+// The file of these options; "" = there is none.
+std::string ConfigPath(const Context& context);
 
 // Prints "holdfast: message" on stderr, or {"error": {"code", "message"}} on stdout with --json. Returns kExitFailed.
 int Fail(const Context& context, const absl::Status& status);
 
 // Each adds its subcommand to `app`; its callback sets context->run. `context` must outlive `app`.
 void AddCertsCommand(CLI::App* app, Context* context);
+void AddCompletionCommand(CLI::App* app, Context* context);
 void AddDevCommand(CLI::App* app, Context* context);
 void AddDoctorCommand(CLI::App* app, Context* context);
 void AddHealthCommand(CLI::App* app, Context* context);
@@ -43,6 +46,7 @@ void AddQueuesCommand(CLI::App* app, Context* context);
 void AddRoutesCommand(CLI::App* app, Context* context);
 void AddSessionsCommand(CLI::App* app, Context* context);
 void AddStatusCommand(CLI::App* app, Context* context);
+void AddSupportBundleCommand(CLI::App* app, Context* context);
 void AddMethodCommand(CLI::App* app, Context* context);
 void AddTwinCommand(CLI::App* app, Context* context);
 

@@ -1,6 +1,7 @@
 // `holdfast doctor`: checks what usually goes wrong, and says what to do about each.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -8,6 +9,7 @@
 #include "cli/context.h"
 #include "cli/gateway.h"
 #include "cli/output.h"
+#include "cli/reports.h"
 #include "cli/uplink_status.h"
 #include "cli/wire.h"
 #include "holdfast/auth/v1/auth.grpc.pb.h"
@@ -237,32 +239,44 @@ std::vector<Check> RunChecks(const Context& context) {
   return checks;
 }
 
-int RunDoctor(const Context& context) {
-  const std::vector<Check> checks = RunChecks(context);
-  int faults = 0;
-  int warnings = 0;
+size_t Count(const std::vector<Check>& checks, Verdict verdict) {
+  return static_cast<size_t>(
+      std::count_if(checks.begin(), checks.end(), [verdict](const Check& check) { return check.verdict == verdict; }));
+}
+
+nlohmann::json ChecksJson(const std::vector<Check>& checks) {
   nlohmann::json list = nlohmann::json::array();
   for (const Check& check : checks) {
-    faults += check.verdict == Verdict::kFault;
-    warnings += check.verdict == Verdict::kWarning;
     list.push_back({{"check", check.name},
                     {"verdict", VerdictName(check.verdict)},
                     {"finding", check.finding},
                     {"advice", check.advice}});
   }
+  return {{"checks", std::move(list)},
+          {"faults", Count(checks, Verdict::kFault)},
+          {"warnings", Count(checks, Verdict::kWarning)}};
+}
+
+int RunDoctor(const Context& context) {
+  const std::vector<Check> checks = RunChecks(context);
+  const size_t faults = Count(checks, Verdict::kFault);
   if (context.json) {
-    PrintJson({{"checks", std::move(list)}, {"faults", faults}, {"warnings", warnings}});
+    PrintJson(ChecksJson(checks));
   } else {
     for (const Check& check : checks) {
       fmt::print("{:<8} {:<19} {}\n", VerdictName(check.verdict), check.name, check.finding);
       if (!check.advice.empty()) fmt::print("{:<8} {:<19} → {}\n", "", "", check.advice);
     }
-    fmt::print("\n{} faults, {} warnings\n", faults, warnings);
+    fmt::print("\n{} faults, {} warnings\n", faults, Count(checks, Verdict::kWarning));
   }
   return faults == 0 ? kExitOk : kExitFailed;
 }
 
 }  // namespace
+
+nlohmann::json DoctorReport(const Context& context) {
+  return ChecksJson(RunChecks(context));
+}
 
 void AddDoctorCommand(CLI::App* app, Context* context) {
   CLI::App* doctor = app->add_subcommand("doctor", "Checks what usually goes wrong, and says what to do");

@@ -6,9 +6,11 @@
 #include "cli/context.h"
 #include "cli/gateway.h"
 #include "cli/output.h"
+#include "cli/reports.h"
 #include "cli/wire.h"
 #include "holdfast/auth/v1/auth.grpc.pb.h"
 #include "lib/base/log.h"
+#include "lib/base/status.h"
 
 namespace holdfast::cli {
 namespace {
@@ -26,32 +28,44 @@ std::string_view CredentialName(auth::v1::Identity::Credential credential) {
   }
 }
 
+absl::StatusOr<auth::v1::ListIdentitiesResponse> ListAll(const Gateway& gateway) {
+  return gateway.Call<auth::v1::Identities, auth::v1::ListIdentitiesResponse>(
+      "auth", &auth::v1::Identities::Stub::ListIdentities, auth::v1::ListIdentitiesRequest());
+}
+
+std::string SyncedAt(const auth::v1::ListIdentitiesResponse& response) {
+  return response.has_synced_at() ? HumanTime(ToTime(response.synced_at())) : "";
+}
+
+nlohmann::json IdentitiesJson(const auth::v1::ListIdentitiesResponse& response) {
+  nlohmann::json identities = nlohmann::json::array();
+  for (const auto& identity : response.identities()) {
+    identities.push_back({{"device_id", identity.device_id()},
+                          {"module_id", identity.module_id()},
+                          {"enabled", identity.enabled()},
+                          {"credential", CredentialName(identity.credential())},
+                          {"is_gateway", identity.is_gateway()},
+                          {"version", identity.version()}});
+  }
+  const std::string synced = SyncedAt(response);
+  return {{"identities", std::move(identities)},
+          {"synced_at", synced.empty() ? nlohmann::json(nullptr) : nlohmann::json(synced)},
+          {"source", response.readiness().source()},
+          {"ready_for_offline", response.readiness().ready()},
+          {"missing",
+           std::vector<std::string>(response.readiness().missing().begin(), response.readiness().missing().end())}};
+}
+
 int RunIdentities(const Context& context) {
   const auto options = ResolveOptions(context);
   if (!options.ok()) return Fail(context, options.status());
-  const auto response = Gateway(options->run_dir)
-                            .Call<auth::v1::Identities, auth::v1::ListIdentitiesResponse>(
-                                "auth", &auth::v1::Identities::Stub::ListIdentities, auth::v1::ListIdentitiesRequest());
+  const auto response = ListAll(Gateway(options->run_dir));
   if (!response.ok()) return Fail(context, response.status());
-  const std::string synced = response->has_synced_at() ? HumanTime(ToTime(response->synced_at())) : "";
   if (context.json) {
-    nlohmann::json identities = nlohmann::json::array();
-    for (const auto& identity : response->identities()) {
-      identities.push_back({{"device_id", identity.device_id()},
-                            {"module_id", identity.module_id()},
-                            {"enabled", identity.enabled()},
-                            {"credential", CredentialName(identity.credential())},
-                            {"is_gateway", identity.is_gateway()},
-                            {"version", identity.version()}});
-    }
-    PrintJson({{"identities", std::move(identities)},
-               {"synced_at", synced.empty() ? nlohmann::json(nullptr) : nlohmann::json(synced)},
-               {"source", response->readiness().source()},
-               {"ready_for_offline", response->readiness().ready()},
-               {"missing", std::vector<std::string>(response->readiness().missing().begin(),
-                                                    response->readiness().missing().end())}});
+    PrintJson(IdentitiesJson(*response));
     return kExitOk;
   }
+  const std::string synced = SyncedAt(*response);
   Table table({"DEVICE", "MODULE", "STATE", "CREDENTIAL", "KIND"});
   for (const auto& identity : response->identities()) {
     table.Add({Printable(identity.device_id()), identity.module_id().empty() ? "-" : Printable(identity.module_id()),
@@ -69,6 +83,11 @@ int RunIdentities(const Context& context) {
 }
 
 }  // namespace
+
+absl::StatusOr<nlohmann::json> IdentitiesReport(const Gateway& gateway) {
+  ASSIGN_OR_RETURN(const auto response, ListAll(gateway));
+  return IdentitiesJson(response);
+}
 
 void AddIdentitiesCommand(CLI::App* app, Context* context) {
   CLI::App* identities = app->add_subcommand("identities", "The devices and modules that may connect");

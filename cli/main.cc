@@ -42,8 +42,10 @@ int main(int argc, char** argv) {
   AddKeysCommand(&app, &context);
   AddRoutesCommand(&app, &context);
   AddDoctorCommand(&app, &context);
+  AddSupportBundleCommand(&app, &context);
   AddHealthCommand(&app, &context);
   AddDevCommand(&app, &context);
+  AddCompletionCommand(&app, &context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -8,10 +8,12 @@
 #include "cli/gateway.h"
 #include "cli/output.h"
 #include "cli/queue_list.h"
+#include "cli/reports.h"
 #include "cli/wire.h"
 #include "holdfast/message/v1/message.pb.h"
 #include "holdfast/store/v1/store.grpc.pb.h"
 #include "lib/base/log.h"
+#include "lib/base/status.h"
 
 namespace holdfast::cli {
 namespace {
@@ -35,15 +37,19 @@ std::string LaneName(uint32_t priority) {
   return priority == kDefaultLane ? "default" : fmt::to_string(priority);
 }
 
+nlohmann::json QueuesJson(const store::v1::ListQueuesResponse& response) {
+  nlohmann::json queues = nlohmann::json::array();
+  for (const auto& queue : response.queues()) queues.push_back(QueueJson(queue));
+  return {{"queues", std::move(queues)}};
+}
+
 int RunList(const Context& context, const std::string& prefix) {
   const auto options = ResolveOptions(context);
   if (!options.ok()) return Fail(context, options.status());
   const auto response = ListQueues(Gateway(options->run_dir), prefix);
   if (!response.ok()) return Fail(context, response.status());
   if (context.json) {
-    nlohmann::json queues = nlohmann::json::array();
-    for (const auto& queue : response->queues()) queues.push_back(QueueJson(queue));
-    PrintJson({{"queues", std::move(queues)}});
+    PrintJson(QueuesJson(*response));
     return kExitOk;
   }
   Table table({"QUEUE", "RECORDS", "BYTES", "OLDEST", "LAG", "APPENDED", "EXPIRED", "DROPPED", "CORRUPT"});
@@ -131,6 +137,11 @@ int RunPurge(const Context& context, const PurgeOptions& purge) {
 }
 
 }  // namespace
+
+absl::StatusOr<nlohmann::json> QueuesReport(const Gateway& gateway) {
+  ASSIGN_OR_RETURN(const auto queues, ListQueues(gateway, ""));
+  return QueuesJson(queues);
+}
 
 void AddQueuesCommand(CLI::App* app, Context* context) {
   CLI::App* queues = app->add_subcommand("queues", "What is stored: depth, age and losses of each queue");

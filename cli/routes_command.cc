@@ -12,6 +12,7 @@
 #include "cli/gateway.h"
 #include "cli/message_line.h"
 #include "cli/output.h"
+#include "cli/reports.h"
 #include "holdfast/router/v1/router.grpc.pb.h"
 #include "lib/base/log.h"
 #include "lib/base/status.h"
@@ -254,13 +255,15 @@ std::string TtlText(int64_t seconds) {
   return seconds < 0 ? "for ever" : HumanDuration(absl::Seconds(seconds));
 }
 
+absl::StatusOr<router::v1::GetRouterStatusResponse> AskRouter(const Gateway& gateway) {
+  return gateway.Call<router::v1::Sessions, router::v1::GetRouterStatusResponse>(
+      "router", &router::v1::Sessions::Stub::GetRouterStatus, router::v1::GetRouterStatusRequest());
+}
+
 int RunList(const Context& context) {
   const auto options = ResolveOptions(context);
   if (!options.ok()) return Fail(context, options.status());
-  const auto status =
-      Gateway(options->run_dir)
-          .Call<router::v1::Sessions, router::v1::GetRouterStatusResponse>(
-              "router", &router::v1::Sessions::Stub::GetRouterStatus, router::v1::GetRouterStatusRequest());
+  const auto status = AskRouter(Gateway(options->run_dir));
   if (!status.ok()) return Fail(context, status.status());
   const router::v1::Settings& settings = status->settings();
   if (context.json) {
@@ -284,6 +287,11 @@ int RunList(const Context& context) {
 }
 
 }  // namespace
+
+absl::StatusOr<nlohmann::json> RoutesReport(const Gateway& gateway) {
+  ASSIGN_OR_RETURN(const auto status, AskRouter(gateway));
+  return RoutesJson(status.settings());
+}
 
 void AddRoutesCommand(CLI::App* app, Context* context) {
   CLI::App* routes = app->add_subcommand("routes", "The routes in force; checks and tries others");

@@ -8,6 +8,7 @@
 #include "cli/context.h"
 #include "cli/gateway.h"
 #include "cli/output.h"
+#include "cli/reports.h"
 #include "cli/wire.h"
 #include "holdfast/router/v1/router.grpc.pb.h"
 #include "lib/base/log.h"
@@ -31,25 +32,29 @@ absl::StatusOr<std::vector<router::v1::Session>> ListAll(const Gateway& gateway)
   }
 }
 
+nlohmann::json SessionsJson(const std::vector<router::v1::Session>& sessions) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const auto& s : sessions) {
+    list.push_back({{"client_id", s.client_id()},
+                    {"peer", s.peer()},
+                    {"connected_at", HumanTime(ToTime(s.connected_at()))},
+                    {"received", s.received()},
+                    {"acknowledged", s.acknowledged()},
+                    {"keep_alive_seconds", s.keep_alive_seconds()},
+                    {"clean_session", s.clean_session()},
+                    {"subscriptions", s.subscriptions()},
+                    {"tls", s.tls()}});
+  }
+  return {{"sessions", std::move(list)}};
+}
+
 int RunList(const Context& context) {
   const auto options = ResolveOptions(context);
   if (!options.ok()) return Fail(context, options.status());
   const auto sessions = ListAll(Gateway(options->run_dir));
   if (!sessions.ok()) return Fail(context, sessions.status());
   if (context.json) {
-    nlohmann::json list = nlohmann::json::array();
-    for (const auto& s : *sessions) {
-      list.push_back({{"client_id", s.client_id()},
-                      {"peer", s.peer()},
-                      {"connected_at", HumanTime(ToTime(s.connected_at()))},
-                      {"received", s.received()},
-                      {"acknowledged", s.acknowledged()},
-                      {"keep_alive_seconds", s.keep_alive_seconds()},
-                      {"clean_session", s.clean_session()},
-                      {"subscriptions", s.subscriptions()},
-                      {"tls", s.tls()}});
-    }
-    PrintJson({{"sessions", std::move(list)}});
+    PrintJson(SessionsJson(*sessions));
     return kExitOk;
   }
   Table table({"CLIENT", "PEER", "TLS", "CONNECTED FOR", "RECEIVED", "ACKNOWLEDGED"});
@@ -80,6 +85,11 @@ int RunClose(const Context& context, const std::string& client_id) {
 }
 
 }  // namespace
+
+absl::StatusOr<nlohmann::json> SessionsReport(const Gateway& gateway) {
+  ASSIGN_OR_RETURN(const auto sessions, ListAll(gateway));
+  return SessionsJson(sessions);
+}
 
 void AddSessionsCommand(CLI::App* app, Context* context) {
   CLI::App* sessions = app->add_subcommand("sessions", "The clients that are connected now");

@@ -9,6 +9,7 @@
 #include "cli/output.h"
 #include "cli/queue_list.h"
 #include "cli/readiness.h"
+#include "cli/reports.h"
 #include "cli/uplink_status.h"
 #include "cli/wire.h"
 #include "holdfast/auth/v1/auth.grpc.pb.h"
@@ -269,6 +270,10 @@ int RunStatus(const Context& context) {
 }
 
 }  // namespace
+
+nlohmann::json StatusReport(const Gateway& gateway) {
+  return ToJson(gateway, TakeSnapshot(gateway));
+}
 
 void AddStatusCommand(CLI::App* app, Context* context) {
   CLI::App* status = app->add_subcommand(

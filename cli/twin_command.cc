@@ -11,6 +11,7 @@
 #include "cli/context.h"
 #include "cli/gateway.h"
 #include "cli/output.h"
+#include "cli/reports.h"
 #include "cli/wire.h"
 #include "holdfast/router/v1/router.grpc.pb.h"
 #include "lib/base/log.h"
@@ -42,6 +43,22 @@ nlohmann::json TwinJson(const router::v1::Twin& twin) {
     out["refused_at"] = HumanTime(ToTime(twin.refused_at()));
     out["refused_reason"] = twin.refused_reason();
   }
+  return out;
+}
+
+// What may be shown of a twin whose content is nobody else's business.
+nlohmann::json TwinMetadataJson(const router::v1::Twin& twin) {
+  const nlohmann::json document = Parsed(twin.document());
+  nlohmann::json out = {{"client_id", twin.client_id()},
+                        {"document_bytes", twin.document().size()},
+                        {"desired_version", VersionOf(document, "desired")},
+                        {"reported_version", VersionOf(document, "reported")},
+                        {"local_desired_bytes", twin.local_desired().size()},
+                        {"pending_reported_bytes", twin.pending_reported().size()},
+                        {"hub_desired_version", twin.hub_desired_version()},
+                        {"refused_total", twin.refused_total()}};
+  if (twin.has_synced_at()) out["synced_at"] = HumanTime(ToTime(twin.synced_at()));
+  if (twin.has_refused_at()) out["refused_at"] = HumanTime(ToTime(twin.refused_at()));
   return out;
 }
 
@@ -143,6 +160,13 @@ int RunList(const Context& context) {
 }
 
 }  // namespace
+
+absl::StatusOr<nlohmann::json> TwinsReport(const Gateway& gateway, bool with_content) {
+  ASSIGN_OR_RETURN(const auto twins, ListAll(gateway));
+  nlohmann::json list = nlohmann::json::array();
+  for (const auto& twin : twins) list.push_back(with_content ? TwinJson(twin) : TwinMetadataJson(twin));
+  return nlohmann::json{{"twins", std::move(list)}};
+}
 
 void AddTwinCommand(CLI::App* app, Context* context) {
   CLI::App* twin = app->add_subcommand("twin", "The twins that the gateway holds (docs/twins.md)");

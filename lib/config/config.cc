@@ -2,12 +2,15 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <cstdlib>
+#include <map>
 #include <optional>
+#include <sstream>
 
 #define TOML_EXCEPTIONS 1
 #include <toml++/toml.h>
@@ -26,6 +29,28 @@ std::string EnvironmentName(std::string_view section, std::string_view key) {
 std::optional<std::string> FromEnvironment(std::string_view section, std::string_view key) {
   const char* value = std::getenv(EnvironmentName(section, key).c_str());
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+// What HOLDFAST_<SECTION>_… of the environment gives, by key in lower case.
+std::map<std::string, std::string> AllFromEnvironment(std::string_view section) {
+  const std::string prefix = EnvironmentName(section, "");
+  std::map<std::string, std::string> given;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view variable = *entry;
+    const size_t equals = variable.find('=');
+    if (equals == std::string_view::npos || !variable.substr(0, equals).starts_with(prefix)) continue;
+    std::string key(variable.substr(prefix.size(), equals - prefix.size()));
+    std::transform(key.begin(), key.end(), key.begin(), [](unsigned char c) { return std::tolower(c); });
+    given[std::move(key)] = variable.substr(equals + 1);
+  }
+  return given;
+}
+
+std::string TomlText(const toml::node& node) {
+  if (const auto text = node.value_exact<std::string>()) return *text;
+  std::ostringstream out;
+  out << toml::node_view<const toml::node>(node);
+  return out.str();
 }
 
 std::vector<std::string> SplitAtCommas(std::string_view text) {
@@ -79,6 +104,23 @@ absl::StatusOr<std::unique_ptr<ConfigFile>> ConfigFile::Load(const std::string& 
 
 ConfigSection ConfigFile::Section(std::string_view name) const {
   return ConfigSection(*this, std::string(name));
+}
+
+std::vector<ConfigValue> ConfigFile::Given() const {
+  std::vector<ConfigValue> given;
+  for (const std::string_view section : kSections) {
+    std::map<std::string, ConfigValue> by_key;
+    if (const toml::table* table = parsed_->table[section].as_table()) {
+      for (const auto& [key, node] : *table) {
+        by_key[std::string(key.str())] = {std::string(section), std::string(key.str()), TomlText(node), false};
+      }
+    }
+    for (auto& [key, text] : AllFromEnvironment(section)) by_key[key] = {std::string(section), key, text, true};
+    for (auto& [key, value] : by_key) given.push_back(std::move(value));
+  }
+  std::stable_sort(given.begin(), given.end(),
+                   [](const ConfigValue& a, const ConfigValue& b) { return a.section < b.section; });
+  return given;
 }
 
 void ConfigSection::Fail(std::string_view key, const std::string& what) {

@@ -23,6 +23,14 @@ namespace holdfast {
 
 class ConfigSection;
 
+// A key that the file or the environment gives, whether it is a known one or not.
+struct ConfigValue {
+  std::string section;
+  std::string key;
+  std::string text;  // As in the environment, or TOML; a string without its quotes.
+  bool from_environment = false;
+};
+
 // A parsed file. Immutable, thread-safe; outlives its sections. Top-level tables other than gateway, log, auth, store,
 // router, uplink are an error of Load.
 class ConfigFile {
@@ -31,6 +39,9 @@ class ConfigFile {
   ~ConfigFile();
 
   ConfigSection Section(std::string_view name) const;
+
+  // All keys that are given, sorted by section and key; the environment's value where both give one.
+  std::vector<ConfigValue> Given() const;
 
  private:
   friend class ConfigSection;

@@ -90,5 +90,17 @@ TEST_F(ConfigTest, EnvironmentWinsOverTheFile) {
   ::unsetenv("HOLDFAST_STORE_COUNT");
 }
 
+TEST_F(ConfigTest, GivenIsWhatFileAndEnvironmentSay) {
+  ::setenv("HOLDFAST_STORE_COUNT", "8", 1);
+  const auto file = ConfigFile::Load(Write("[uplink]\nnonsense = [\"a\"]\n[store]\ncount = 7\nname = \"x\"\n"));
+  ASSERT_TRUE(file.ok()) << file.status();
+  std::vector<std::string> lines;
+  for (const ConfigValue& value : (*file)->Given()) {
+    lines.push_back(value.section + "." + value.key + "=" + value.text + (value.from_environment ? " !" : ""));
+  }
+  ::unsetenv("HOLDFAST_STORE_COUNT");
+  EXPECT_THAT(lines, ElementsAre("store.count=8 !", "store.name=x", "uplink.nonsense=[ 'a' ]"));
+}
+
 }  // namespace
 }  // namespace holdfast

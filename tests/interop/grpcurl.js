@@ -1,11 +1,13 @@
-// grpcurl on the sockets: health and reflection of every service, as an operator would ask. GRPCURL = its path.
+// grpcurl on the sockets: health and reflection of every service, as an operator would ask, and what docs/debugging.md shows.
+// GRPCURL = its path.
 'use strict';
 
 const assert = require('assert');
 const childProcess = require('child_process');
 const fs = require('fs');
 const path = require('path');
-const { run } = require('./harness');
+const { run, freePort } = require('./harness');
+const { runPage } = require('./page');
 
 const GRPCURL = process.env.GRPCURL;
 const EXPECTED = {
@@ -14,6 +16,22 @@ const EXPECTED = {
   router: ['holdfast.router.v1.Sessions'],
   uplink: ['holdfast.uplink.v1.UplinkStatus'],
 };
+
+// In a gateway of its own, below the test's folder, on ports that are free.
+async function tour(dir) {
+  const page = path.join(__dirname, '..', '..', 'docs', 'debugging.md');
+  const folder = path.join(dir, 'tour');
+  const substitutes = [
+    ['$PWD/build/release/bin', process.env.HOLDFAST_BIN_DIR], ['$PWD/build/tools', path.dirname(GRPCURL)],
+    ['/tmp/gw', folder], ['1883', String(await freePort())], ['1884', String(await freePort())],
+  ];
+  try {
+    console.log(`${page}: ${await runPage(page, substitutes, process.env)} commands do what it shows`);
+  } catch (error) {
+    if (fs.existsSync(`${folder}.log`)) console.error(fs.readFileSync(`${folder}.log`, 'utf8').slice(-6000));
+    throw error;
+  }
+}
 
 run({ devices: 1 }, async (gateway) => {
   for (const [service, names] of Object.entries(EXPECTED)) {
@@ -33,4 +51,5 @@ run({ devices: 1 }, async (gateway) => {
     ['-plaintext', '-unix', router, 'holdfast.router.v1.Sessions/GetRouterStatus']).toString());
   // grpcurl prints the names of the .proto or their camelCase forms, by version.
   assert.strictEqual(status.mqtts_port ?? status.mqttsPort, gateway.info.mqtts_port);
+  await tour(gateway.dir);
 });

@@ -245,4 +245,4 @@ async function run(options, test) {
   process.exit(failure ? 1 : 0);
 }
 
-module.exports = { run, Gateway, Client, ownAddress, skipWithout, waitFor, parseBag, exited };
+module.exports = { run, freePort, Gateway, Client, ownAddress, skipWithout, waitFor, parseBag, exited };

@@ -12,6 +12,7 @@
 
 #include "absl/strings/escaping.h"
 #include "tests/system/hub_gateway.h"
+#include "tests/system/key_search.h"
 #include "tests/system/rig.h"
 #include "tests/system/sas.h"
 #include "tests/system/unix_relay.h"
@@ -24,36 +25,6 @@ using testing::HasSubstr;
 
 constexpr auto kAccepted = mqtt::ConnackCode::kAccepted;
 constexpr auto kNotAuthorized = mqtt::ConnackCode::kNotAuthorized;
-
-std::string PercentEncode(std::string_view text, std::string_view format) {
-  std::string out;
-  for (const char c : text) {
-    out += std::isalnum(static_cast<unsigned char>(c)) != 0
-               ? std::string(1, c)
-               : fmt::format(fmt::runtime(format), static_cast<unsigned char>(c));
-  }
-  return out;
-}
-
-// A base64 key in each form in which it could be written down.
-std::vector<std::string> FormsOf(const std::string& key) {
-  std::string raw;
-  EXPECT_TRUE(absl::Base64Unescape(key, &raw)) << key;
-  const std::string hex = absl::BytesToHexString(raw);
-  std::string upper_hex = hex;
-  for (char& c : upper_hex) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  const std::string unpadded = key.substr(0, key.find('='));
-  const std::string web_safe = absl::WebSafeBase64Escape(raw);
-  return {raw, unpadded, PercentEncode(unpadded, "%{:02X}"), PercentEncode(unpadded, "%{:02x}"), web_safe,
-          hex, upper_hex};
-}
-
-// The forms in which `key` is in there.
-int Found(const std::string& key, std::string_view bytes) {
-  int found = 0;
-  for (const std::string& form : FormsOf(key)) found += bytes.find(form) != std::string_view::npos ? 1 : 0;
-  return found;
-}
 
 // The whole answer to one request on a connection of its own; "" = none.
 std::string AskOverHttp(const std::string& socket, const std::string& request) {
