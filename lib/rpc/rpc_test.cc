@@ -1,9 +1,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
+#include <atomic>
+#include <thread>
+
 #include "holdfast/router/v1/router.grpc.pb.h"
+#include "lib/base/unique_fd.h"
 #include "lib/rpc/channel.h"
 #include "lib/rpc/server.h"
 #include "lib/rpc/status.h"
@@ -80,6 +86,29 @@ TEST(RpcTest, SocketThatADeadProcessLeftIsReplaced) {
   ASSERT_NE(server, nullptr);
   Channels channels(dir.path(), "router");
   EXPECT_EQ(Call(channels).code(), absl::StatusCode::kNotFound);
+}
+
+// Whoever waits for the file to appear, and connects at once, must not be refused: a gRPC channel would back off.
+TEST(RpcTest, SocketAppearsWhenItAnswers) {
+  TempDir dir;
+  EchoService service;
+  const std::string path = dir / "router/0.sock";
+  sockaddr_un address{.sun_family = AF_UNIX};
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  for (int round = 0; round < 20; ++round) {
+    std::atomic<int> refused = 0;
+    std::thread client([&] {
+      while (true) {
+        const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return;
+        if (errno == ECONNREFUSED) ++refused;
+      }
+    });
+    auto server = Start(dir.path(), &service);
+    client.join();
+    ASSERT_EQ(refused, 0) << "round " << round;
+    server->Stop();
+  }
 }
 
 TEST(RpcTest, ChannelFindsAServerThatComesLaterAndOneThatComesBack) {

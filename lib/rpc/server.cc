@@ -57,17 +57,21 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(const Options& options,
   auto server = std::unique_ptr<Server>(new Server());
   ASSIGN_OR_RETURN(server->lock_, LockSocket(fmt::format("{}/{}.lock", directory, options.instance), socket_path));
   server->socket_path_ = socket_path;
-  ::unlink(socket_path.c_str());
+  // gRPC binds first and listens later, and whoever connects between the two is refused and backs off. So the socket
+  // gets its name when it listens.
+  const std::string bound_path = fmt::format("{}/{}.new", directory, options.instance);
+  ::unlink(bound_path.c_str());
 
   EnablePluginsOnce();
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(options.message_bytes_max);
   builder.SetMaxSendMessageSize(options.message_bytes_max);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddListeningPort("unix:" + socket_path, grpc::InsecureServerCredentials());
+  builder.AddListeningPort("unix:" + bound_path, grpc::InsecureServerCredentials());
   for (grpc::Service* service : services) builder.RegisterService(service);
   server->server_ = builder.BuildAndStart();
-  if (server->server_ == nullptr || ::chmod(socket_path.c_str(), kSocketMode) != 0) {
+  if (server->server_ == nullptr || ::chmod(bound_path.c_str(), kSocketMode) != 0 ||
+      ::rename(bound_path.c_str(), socket_path.c_str()) != 0) {
     return absl::InternalError(fmt::format("can't listen on {}", socket_path));
   }
   server->names_ = built_service_names;

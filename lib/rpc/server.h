@@ -14,8 +14,8 @@ namespace holdfast::rpc {
 
 // A gRPC server on <run_dir>/<service>/<instance>.sock (mode 0660), with grpc.health.v1, server reflection and
 // channelz. The socket belongs to whoever holds the lock on <instance>.lock beside it: a dead process's socket is
-// replaced, a living one's is refused with FAILED_PRECONDITION. Health: "" and the full name of each registered
-// service, NOT_SERVING until SetServing(). Thread-safe.
+// replaced, a living one's is refused with FAILED_PRECONDITION. It appears under its name when it answers. Health: ""
+// and the full name of each registered service, NOT_SERVING until SetServing(). Thread-safe.
 class Server {
  public:
   struct Options {

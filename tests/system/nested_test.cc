@@ -49,8 +49,12 @@ class NestedTest : public testing::Test {
                     {"router.https_address", Quoted(fmt::format("127.0.0.1:{}", parent_https_))},
                     {"router.certificate_file", Quoted(dir_ / "server.pem")},
                     {"router.private_key_file", Quoted(dir_ / "server.key")}});
-    child_ = Make("child", way_.port(), fmt::format("https://localhost:{}", parent_https_), dir_ / "ca.pem",
-                  {{"uplink.scope_refresh_interval", "\"1s\""}});
+    child_ = MakeChild("child", {{"uplink.scope_refresh_interval", "\"1s\""}});
+  }
+
+  std::unique_ptr<Gateway> MakeChild(const std::string& id, Config config) {
+    return Make(id, way_.port(), fmt::format("https://localhost:{}", parent_https_), dir_ / "ca.pem",
+                std::move(config));
   }
 
   // A CA, and a certificate of it for the parent's name.
@@ -393,6 +397,20 @@ TEST_F(NestedTest, NewLeafIsFoundOnDemandThroughTheParent) {
   Begin();
   hub_.PutLeaf("late", "child");
   EXPECT_EQ(Login(*child_, "late"), kAccepted);
+  Publisher late(Device("late", 10));
+  EXPECT_TRUE(late.WaitUntilAcknowledged(10, kPatience));
+  EXPECT_TRUE(hub_.WaitForMessages(10, kPatience));
+  ExpectAll({&late}, 0);
+}
+
+// A gateway that is made below the parent after the parent's sync, and its leaf.
+TEST_F(NestedTest, ChildGatewayAddedLaterIsFoundOnDemand) {
+  ASSERT_TRUE(StartOnline(*parent_));
+  ASSERT_TRUE(WaitFor(kPatience, [&] { return Identities(*parent_) > 0; }));
+  hub_.PutEdge("second", "parent");
+  hub_.PutLeaf("late", "second");
+  child_ = MakeChild("second", {});
+  ASSERT_TRUE(StartOnline(*child_));
   Publisher late(Device("late", 10));
   EXPECT_TRUE(late.WaitUntilAcknowledged(10, kPatience));
   EXPECT_TRUE(hub_.WaitForMessages(10, kPatience));
