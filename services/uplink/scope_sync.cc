@@ -22,11 +22,6 @@ namespace {
 
 using pb = auth::v1::SyncIdentitiesRequest;
 
-// Of a call, besides the first attempt (IoT Hub contract: device scope).
-constexpr int kRetriesMax = 2;
-constexpr absl::Duration kRetryWaitMax = absl::Seconds(10);
-// A hub that asks for more patience than this gets it by the next snapshot.
-constexpr absl::Duration kRetryAfterMax = absl::Minutes(1);
 constexpr size_t kSinglesMax = 1000;
 constexpr absl::Duration kDeltaTimeout = absl::Seconds(30);
 // Pages come one by one, each with its retries: the call to auth stays open for all of them.
@@ -35,18 +30,6 @@ constexpr absl::Duration kSnapshotTimeout = absl::Hours(1);
 constexpr absl::Duration kLoadTimeout = absl::Seconds(5);
 constexpr absl::Duration kLoadRetryMin = absl::Milliseconds(50);
 constexpr absl::Duration kLoadRetryMax = absl::Seconds(1);
-
-bool IsWorthRetry(int code) {
-  return code == 408 || code == 429 || code >= 500;
-}
-
-absl::Status HttpError(const ScopeCall& call, int code) {
-  const std::string path = call.path.substr(0, call.path.find('?'));
-  const std::string text = fmt::format("the hub answered {} to {}", code, path);
-  if (code == 401 || code == 403) return absl::PermissionDeniedError(text);
-  if (code == 404 || code == 405) return absl::NotFoundError(text);
-  return IsWorthRetry(code) ? absl::UnavailableError(text) : absl::FailedPreconditionError(text);
-}
 
 ScopeSync::Counts ToCounts(const auth::v1::SyncIdentitiesResponse& r) {
   return {r.added(), r.changed(), r.removed(), r.unchanged()};
@@ -63,7 +46,7 @@ ScopeSync::ScopeSync(rpc::Channels* auth, Options options, Callbacks callbacks)
     : auth_(auth),
       options_(std::move(options)),
       callbacks_(std::move(callbacks)),
-      rest_(options_.rest),
+      client_({options_.rest, options_.call_backoff}),
       backoff_(options_.backoff_min, options_.backoff_max),
       api_(options_.api),
       wanted_(
@@ -83,7 +66,7 @@ void ScopeSync::Start() {
 void ScopeSync::BeginStop() {
   absl::MutexLock lock(&mutex_);
   stopping_ = true;
-  rest_.Cancel();
+  client_.Cancel();
 }
 
 void ScopeSync::Stop() {
@@ -95,7 +78,7 @@ void ScopeSync::Stop() {
 void ScopeSync::SetGateway(const std::string& device_id, const std::string& authorization) {
   absl::MutexLock lock(&mutex_);
   gateway_ = device_id;
-  authorization_ = authorization;
+  client_.SetAuthorization(authorization);
 }
 
 void ScopeSync::SetOnline(bool online, bool snapshot) {
@@ -105,9 +88,9 @@ void ScopeSync::SetOnline(bool online, bool snapshot) {
   if (online == online_ || stopping_) return;
   online_ = online;
   if (online) {
-    rest_.Allow();
+    client_.Allow();
   } else {
-    rest_.Cancel();
+    client_.Cancel();
   }
 }
 
@@ -233,6 +216,7 @@ absl::StatusOr<ScopeSync::Counts> ScopeSync::Snapshot(StringMap<std::string>* pa
   RETURN_IF_ERROR(WalkPages(&walk, stream.get()));
   ASSIGN_OR_RETURN(const auto response, stream->Finish());
   *parents = walk.TakeParents();
+  gateways_ = walk.TakeGateways();
   if (walk.api() != api_) {
     spdlog::info("the hub knows the flat device scope API only");
     api_ = walk.api();
@@ -243,18 +227,55 @@ absl::StatusOr<ScopeSync::Counts> ScopeSync::Snapshot(StringMap<std::string>* pa
 }
 
 absl::Status ScopeSync::WalkPages(ScopeWalk* walk, SyncStream* stream) {
-  while (const auto call = walk->Next()) {
-    ASSIGN_OR_RETURN(RestClient::Response response, CallWithRetries(*call));
-    const absl::Cleanup wipe = [&response] { Wipe(&response.body); };
-    if ((response.code == 404 || response.code == 405) && walk->FallBack()) continue;
-    if (response.code != 200) return HttpError(*call, response.code);
-    ASSIGN_OR_RETURN(const ScopePage page, ReadScopePage(response.body));
-    RETURN_IF_ERROR(walk->OnPage(page));
-    if (!stream->AddPage(response.body)) return stream->Finish().status();
+  for (;;) {
+    ASSIGN_OR_RETURN(std::optional<std::string> page, NextPage(walk));
+    if (!page) return absl::OkStatus();
+    const absl::Cleanup wipe = [&page] { Wipe(&*page); };
+    if (!stream->AddPage(*page)) return stream->Finish().status();
     // auth takes single ones only when it knows somebody.
     if (status().snapshots > 0) AnswerSingles(stream);
   }
-  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<std::string>> ScopeSync::NextPage(ScopeWalk* walk) {
+  while (const auto call = walk->Next()) {
+    ASSIGN_OR_RETURN(RestClient::Response response, client_.Call(*call));
+    absl::Cleanup wipe = [&response] { Wipe(&response.body); };
+    if ((response.code == 404 || response.code == 405) && walk->FallBack()) continue;
+    if (response.code != 200) return ScopeError(*call, response.code);
+    ASSIGN_OR_RETURN(const ScopePage page, ReadScopePage(response.body));
+    RETURN_IF_ERROR(walk->OnPage(page));
+    std::move(wipe).Cancel();
+    return std::move(response.body);
+  }
+  return std::nullopt;
+}
+
+// A gateway that no snapshot has seen yet is about to ask for all who are below it. Were they left to the next
+// snapshot, it would be told that there is nobody.
+void ScopeSync::WalkBelow(const std::string& gateway, std::initializer_list<SyncStream*> streams) {
+  ScopeWalk walk(Scope(), gateway, parents_.contains(gateway) ? parents_.at(gateway) : "");
+  absl::Status status;
+  for (;;) {
+    auto page = NextPage(&walk);
+    status = page.status();
+    if (!status.ok() || !*page) break;
+    for (SyncStream* stream : streams) {
+      if (stream) stream->AddPage(**page);
+    }
+    Wipe(&**page);
+  }
+  for (auto& [device, gateways] : walk.TakeParents()) parents_[device] = gateways;
+  callbacks_.on_parents(parents_);
+  if (status.ok()) {
+    gateways_.merge(walk.TakeGateways());
+    return;
+  }
+  spdlog::warn(
+      "a new child gateway was found, but not all who are below it; a snapshot follows gateway={} reason=\"{}\"",
+      gateway, Text(status));
+  absl::MutexLock lock(&mutex_);
+  due_ = absl::InfinitePast();
 }
 
 // `snapshot`: one is under way, and must not undo what is found here.
@@ -276,8 +297,12 @@ void ScopeSync::AnswerSingles(SyncStream* snapshot) {
       if (!found.body.empty()) {
         (*stream)->AddPage(found.body);
         if (snapshot) snapshot->AddPage(found.body);
+        if (found.is_gateway && api_ == ScopeApi::kNested && !gateways_.contains(single.identity.device_id)) {
+          WalkBelow(single.identity.device_id, {stream->get(), snapshot});
+        }
       } else if (found.verdict == Verdict::kGone) {
         (*stream)->AddRemoved(single.identity);
+        gateways_.erase(single.identity.device_id);
         if (snapshot) gone_meanwhile_.push_back(single);
       } else {
         (*stream)->AddUnresolved(single.identity);
@@ -326,10 +351,10 @@ bool ScopeSync::IsGoneBelow(const std::string& device) {
 ScopeSync::Found ScopeSync::FindBy(const iothub::Identity& identity, const std::string& parents) {
   const auto response = [&]() -> absl::StatusOr<RestClient::Response> {
     ScopeOptions scope = Scope();
-    ASSIGN_OR_RETURN(RestClient::Response first, CallWithRetries(SingleCall(scope, identity, parents)));
+    ASSIGN_OR_RETURN(RestClient::Response first, client_.Call(SingleCall(scope, identity, parents)));
     if (scope.api != ScopeApi::kNested || first.code != 405) return first;
     scope.api = ScopeApi::kFlat;
-    return CallWithRetries(SingleCall(scope, identity, ""));
+    return client_.Call(SingleCall(scope, identity, ""));
   }();
   if (!response.ok()) return {};
   switch (response->code) {
@@ -347,41 +372,13 @@ ScopeSync::Found ScopeSync::FindBy(const iothub::Identity& identity, const std::
   }
   const auto page = ReadScopePage(response->body);
   if (!page.ok()) return {};
-  Verdict verdict = Verdict::kPresent;
+  Found found{Verdict::kPresent, response->body};
   for (const ScopeDevice& device : page->devices) {
-    if (device.id == identity.device_id && !device.enabled) verdict = Verdict::kDisabled;
+    if (device.id != identity.device_id) continue;
+    if (!device.enabled) found.verdict = Verdict::kDisabled;
+    found.is_gateway = device.is_gateway;
   }
-  return {verdict, response->body};
-}
-
-absl::StatusOr<RestClient::Response> ScopeSync::CallWithRetries(const ScopeCall& call) {
-  for (int attempt = 0;; ++attempt) {
-    std::string authorization;
-    {
-      absl::MutexLock lock(&mutex_);
-      authorization = authorization_;
-    }
-    auto response = rest_.Call({call.post, call.path, call.body, authorization});
-    const bool again = response.ok()
-                           ? IsWorthRetry(response->code)
-                           : absl::IsUnavailable(response.status()) || absl::IsDeadlineExceeded(response.status());
-    if (!again || attempt == kRetriesMax) return response;
-    if (!Sleep(RetryWait(response, attempt))) return absl::CancelledError("the link to the hub went down");
-  }
-}
-
-absl::Duration ScopeSync::RetryWait(const absl::StatusOr<RestClient::Response>& response, int attempt) {
-  static thread_local std::mt19937_64 random{std::random_device{}()};
-  const absl::Duration limit = std::min(options_.call_backoff * (1 << attempt), kRetryWaitMax);
-  const absl::Duration wait = limit * std::uniform_real_distribution<double>(0.5, 1)(random);
-  if (!response.ok() || !response->retry_after) return wait;
-  return std::max(wait, std::min(*response->retry_after, kRetryAfterMax));
-}
-
-bool ScopeSync::Sleep(absl::Duration d) {
-  absl::MutexLock lock(&mutex_);
-  const auto over = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stopping_ || !online_; };
-  return !mutex_.AwaitWithTimeout(absl::Condition(&over), d);
+  return found;
 }
 
 }  // namespace holdfast::uplink

@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,7 +17,7 @@
 #include "lib/base/string_map.h"
 #include "lib/iothub/user_name.h"
 #include "lib/rpc/channel.h"
-#include "services/uplink/rest_client.h"
+#include "services/uplink/scope_client.h"
 #include "services/uplink/scope_walk.h"
 
 namespace holdfast::uplink {
@@ -114,6 +115,7 @@ class ScopeSync {
   struct Found {
     Verdict verdict = Verdict::kUnknown;
     std::string body;  // if it is there
+    bool is_gateway = false;
   };
 
   void Run();
@@ -122,26 +124,27 @@ class ScopeSync {
   void RunSnapshot();
   absl::StatusOr<Counts> Snapshot(StringMap<std::string>* parents);
   absl::Status WalkPages(ScopeWalk* walk, SyncStream* stream);
+  // The next page's text, nullopt at the walk's end. Keys are in it.
+  absl::StatusOr<std::optional<std::string>> NextPage(ScopeWalk* walk);
+  void WalkBelow(const std::string& gateway, std::initializer_list<SyncStream*> streams);
   void AnswerSingles(SyncStream* snapshot);
   Found Find(const Single& single);
   Found FindBy(const iothub::Identity& identity, const std::string& parents);
   bool IsGoneBelow(const std::string& device);
   void LoadParents();
-  absl::StatusOr<RestClient::Response> CallWithRetries(const ScopeCall& call);
-  absl::Duration RetryWait(const absl::StatusOr<RestClient::Response>& response, int attempt);
-  // False if it was broken off.
-  bool Sleep(absl::Duration d);
   ScopeOptions Scope() const;
 
   rpc::Channels* const auth_;
   const Options options_;
   const Callbacks callbacks_;
-  RestClient rest_;
+  ScopeClient client_;
   rpc::Backoff backoff_;
   // The thread's: the shape that the hub knows; singles that it found gone while a snapshot was under way.
   ScopeApi api_;
   std::vector<Single> gone_meanwhile_;
   StringMap<std::string> parents_;
+  // This one, and those below it whose children have been asked for.
+  StringSet gateways_;
   // Devices of parents_ that the hub did not find there: believed once there were more snapshots than this.
   StringMap<uint64_t> doubted_;
 
@@ -149,7 +152,6 @@ class ScopeSync {
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool online_ ABSL_GUARDED_BY(mutex_) = false;
   std::string gateway_ ABSL_GUARDED_BY(mutex_);
-  std::string authorization_ ABSL_GUARDED_BY(mutex_);
   // When the next snapshot is due, by absl::Now(); only while online.
   absl::Time due_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   std::vector<Done> requests_ ABSL_GUARDED_BY(mutex_);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "lib/mqtt/property_bag.h"
@@ -53,6 +54,14 @@ ScopeWalk::ScopeWalk(ScopeOptions options) : options_(std::move(options)) {
   targets_.push_back({options_.gateway, "", 0});
 }
 
+ScopeWalk::ScopeWalk(ScopeOptions options, const std::string& child, const std::string& above)
+    : options_(std::move(options)) {
+  seen_.insert(options_.gateway);
+  seen_.insert(child);
+  const auto between = above.empty() ? 0 : 1 + std::ranges::count(above, ';');
+  if (between < kScopeDepthMax) targets_.push_back({child, above, static_cast<int>(between) + 1});
+}
+
 std::optional<ScopeCall> ScopeWalk::Next() const {
   if (targets_.empty()) return std::nullopt;
   if (options_.api == ScopeApi::kFlat) {
@@ -98,7 +107,7 @@ absl::Status ScopeWalk::OnPage(const ScopePage& page) {
 }
 
 bool ScopeWalk::FallBack() {
-  if (options_.api != ScopeApi::kNested || pages_ > 0) return false;
+  if (options_.api != ScopeApi::kNested || pages_ > 0 || targets_.empty() || targets_.front().depth > 0) return false;
   options_.api = ScopeApi::kFlat;
   return true;
 }

@@ -45,6 +45,9 @@ ScopeCall SingleCall(const ScopeOptions& options, const iothub::Identity& identi
 class ScopeWalk {
  public:
   explicit ScopeWalk(ScopeOptions options);
+  // Through everybody below a child gateway only. `above`: the gateways between it and ours, nearest to it first, as
+  // ChildLogin wants them. The shape must be the nested one.
+  ScopeWalk(ScopeOptions options, const std::string& child, const std::string& above);
 
   // nullopt: that was everybody.
   std::optional<ScopeCall> Next() const;
@@ -52,13 +55,16 @@ class ScopeWalk {
   // The answer to Next(). INVALID_ARGUMENT if following it would never end, or would lead to another host.
   absl::Status OnPage(const ScopePage& page);
 
-  // The hub does not know the nested shape (404, 405): true if the walk begins anew in the flat one.
+  // The hub does not know the nested shape (404, 405): true if the walk begins anew in the flat one. Never below a
+  // child gateway.
   bool FallBack();
 
   ScopeApi api() const { return options_.api; }
   uint32_t pages() const { return pages_; }
   // By device, for those below child gateways: the gateways between, as ChildLogin wants them.
   StringMap<std::string> TakeParents() { return std::move(parents_); }
+  // The gateways whose children it asked for.
+  StringSet TakeGateways() { return std::move(seen_); }
 
  private:
   struct Target {

@@ -88,6 +88,26 @@ TEST(ScopeWalkTest, NestedShapePageAfterPageThenTheChildGateways) {
   EXPECT_EQ(parents.at("d"), "edge3;edge2");
 }
 
+TEST(ScopeWalkTest, BelowAChildGatewayOnly) {
+  ScopeWalk walk({.gateway = "edge1"}, "edge3", "edge2");
+  EXPECT_FALSE(walk.FallBack()) << "the flat shape would list this gateway's own children";
+  EXPECT_EQ(json::parse(walk.Next()->body)["authChain"], "edge3;edge2;edge1");
+  ASSERT_TRUE(walk.OnPage(Page({Gateway("edge3"), Leaf("a"), Gateway("edge4"), Gateway("edge1")})).ok());
+  EXPECT_EQ(json::parse(walk.Next()->body)["authChain"], "edge4;edge3;edge2;edge1");
+  ASSERT_TRUE(walk.OnPage(Page({Leaf("b")})).ok());
+  EXPECT_EQ(walk.Next(), std::nullopt);
+  const auto parents = walk.TakeParents();
+  EXPECT_EQ(parents.at("a"), "edge3;edge2");
+  EXPECT_EQ(parents.at("b"), "edge4;edge3;edge2");
+  EXPECT_THAT(walk.TakeGateways(), testing::UnorderedElementsAre("edge1", "edge3", "edge4"));
+}
+
+// P12
+TEST(ScopeWalkTest, NobodyIsBelowAGatewayThatIsTooFarDown) {
+  EXPECT_NE(ScopeWalk({.gateway = "g0"}, "g5", "g4;g3;g2;g1").Next(), std::nullopt);
+  EXPECT_EQ(ScopeWalk({.gateway = "g0"}, "g6", "g5;g4;g3;g2;g1").Next(), std::nullopt);
+}
+
 TEST(ScopeWalkTest, FlatShapeFollowsTheLinks) {
   ScopeWalk walk({.gateway = "edge 1", .api = ScopeApi::kFlat, .page_size = 10});
   auto call = walk.Next();

@@ -1,4 +1,5 @@
-// An unmodified device SDK at a gateway that is the child of a gateway: hubsim ← edge ← lower ← device. Cut at either link, with restarts.
+// An unmodified device SDK at a gateway that is the child of a gateway: hubsim ← edge ← lower ← device. The child is made when its parent has synced already. Cut at
+// either link, with restarts.
 // P1, P2, P4.
 'use strict';
 
@@ -16,10 +17,10 @@ async function send(client, from) {
 }
 
 runHub((hub) => runBehind(hub, [], async (edge, children, registry, edgeDevice) => {
+  await edge.start();
   const lowerDevice = (await registry.create({ deviceId: 'lower', capabilities: { iotEdge: true }, parentScopes: [edgeDevice.deviceScope] })).responseBody;
   const leaf = (await registry.create({ deviceId: 'leaf', deviceScope: lowerDevice.deviceScope })).responseBody;
   const edgeHub = (await registry.getModule('lower', '$edgeHub')).responseBody;
-  await edge.start();
   const dir = path.join(hub.dir, 'lower');
   fs.mkdirSync(dir);
   const lower = new EdgeGateway(dir, edgeHub, edge);
