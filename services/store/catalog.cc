@@ -84,13 +84,32 @@ absl::Status Catalog::LoadQueues(bool repaired, Transaction& tx) {
     auto queue = std::make_unique<Queue>(id, std::move(record.info), std::move(record.counters), database_, encryption_,
                                          &bytes_, feed);
     if (repaired) queue->Recount(tx, kNumberingMargin);
+    if (database_->unclean()) queue->LookForGarbage();
     if (queue->has_garbage()) garbage_.insert(id);
     state_.next_queue_id = std::max(state_.next_queue_id, id + 1);
     by_id_[id] = queue.get();
     by_name_[name] = std::move(queue);
   }
   LoadConsumers();
+  // After a repair it may be that the queue is lost, and not its blocks.
+  if (database_->unclean() && !repaired) FindDeletedQueues(tx);
   return absl::OkStatus();
+}
+
+// Those of which only blocks are left.
+void Catalog::FindDeletedQueues(Transaction& tx) {
+  Database::Scan scan(*database_, std::string(kBlockPrefix), /*checked=*/false, /*riders=*/true);
+  scan.SeekFirst();
+  while (scan.Valid()) {
+    const auto key = ParseBlockKey(BlockOf(scan.key()));
+    if (!key) return;
+    if (FindById(key->queue_id) == nullptr && std::ranges::find(deleted_, key->queue_id) == deleted_.end()) {
+      deleted_.push_back(key->queue_id);
+      tx.batch.Put(DeletedQueueKey(key->queue_id), "");
+    }
+    if (key->queue_id == UINT64_MAX) return;
+    scan.Seek(QueueBlocksPrefix(key->queue_id + 1));
+  }
 }
 
 void Catalog::LoadConsumers() {
@@ -172,7 +191,7 @@ size_t Catalog::CollectGarbage(Transaction& tx, size_t keys_max) {
   }
   while (!deleted_.empty() && deleted < keys_max) {
     const uint64_t id = deleted_.back();
-    Database::Scan scan(*database_, QueueBlocksPrefix(id), /*checked=*/false);
+    Database::Scan scan(*database_, QueueBlocksPrefix(id), /*checked=*/false, /*riders=*/true);
     if (!scan.status().ok()) return deleted;
     for (scan.SeekFirst(); scan.Valid() && deleted < keys_max; scan.Next(), ++deleted) tx.batch.Delete(scan.key());
     if (scan.Valid()) return deleted;

@@ -55,6 +55,7 @@ class Catalog {
  private:
   absl::Status LoadQueues(bool repaired, Transaction& tx);
   void LoadConsumers();
+  void FindDeletedQueues(Transaction& tx);
 
   const Database* const database_;
   const Encryption* const encryption_;

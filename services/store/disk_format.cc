@@ -13,6 +13,9 @@ constexpr uint8_t kVersion = 1;
 constexpr uint8_t kVersionWithKeys = 2;
 constexpr size_t kChecksumEnd = kBlockChecksumOffset + kBlockChecksumBytes;
 
+constexpr size_t kLanePrefixBytes = kBlockPrefix.size() + sizeof(uint64_t) + sizeof(uint32_t);
+constexpr std::string_view kRiderMark = "r";
+
 constexpr uint8_t kKindRecords = 0;
 constexpr uint8_t kKindHole = 1;
 constexpr uint8_t kKindSealed = 2;
@@ -58,10 +61,12 @@ class Reader {
     return static_cast<T>(value);
   }
 
-  std::string_view TakeText() {
-    const auto size = Take<uint16_t>();
+  std::string_view TakeText() { return TakeBytes(Take<uint16_t>()); }
+
+  std::string_view TakeBytes(size_t size) {
     if (in_.size() < size) {
       ok_ = false;
+      in_ = {};
       return {};
     }
     const std::string_view text = in_.substr(0, size);
@@ -83,6 +88,14 @@ std::string NumberKey(std::string_view prefix, uint64_t number) {
   std::string key(prefix);
   Put(number, &key);
   return key;
+}
+
+void AppendChange(bool deleted, std::string_view key, std::string_view value, std::string* changes) {
+  Put(static_cast<uint8_t>(deleted), changes);
+  Put(static_cast<uint32_t>(key.size()), changes);
+  changes->append(key);
+  Put(static_cast<uint32_t>(value.size()), changes);
+  changes->append(value);
 }
 
 std::string Versioned() {
@@ -128,6 +141,27 @@ std::string BlockKey(uint64_t queue_id, uint32_t priority, uint64_t first_sequen
   std::string key = LanePrefix(queue_id, priority);
   Put(first_sequence, &key);
   return key;
+}
+
+std::string_view LanePrefixOf(std::string_view key) {
+  return key.substr(0, kLanePrefixBytes);
+}
+
+std::string RiderKey(std::string_view block_key) {
+  return std::string(block_key).append(kRiderMark);
+}
+
+bool IsRiderKey(std::string_view key) {
+  return key.size() == kLanePrefixBytes + sizeof(uint64_t) + kRiderMark.size() && key.starts_with(kBlockPrefix);
+}
+
+std::string_view BlockOf(std::string_view key) {
+  return IsRiderKey(key) ? key.substr(0, key.size() - kRiderMark.size()) : key;
+}
+
+bool IsReadAfterOpenOnly(std::string_view key) {
+  return key == StateKey() || key.starts_with(kQueuePrefix) || key.starts_with(kDeletedQueuePrefix) ||
+         key.starts_with(kCheckpointsPrefix);
 }
 
 std::string EntryKey(std::string_view key) {
@@ -387,6 +421,55 @@ std::optional<uint64_t> DecodeLease(std::string_view value) {
   const auto ttl_ms = in.Take<uint64_t>();
   if (!in.done()) return std::nullopt;
   return ttl_ms;
+}
+
+std::string EncodeNumber(uint64_t number) {
+  std::string out;
+  Put(number, &out);
+  return out;
+}
+
+std::optional<uint64_t> DecodeNumber(std::string_view value) {
+  Reader in(value);
+  const auto number = in.Take<uint64_t>();
+  if (!in.done()) return std::nullopt;
+  return number;
+}
+
+void AppendPut(std::string_view key, std::string_view value, std::string* changes) {
+  AppendChange(/*deleted=*/false, key, value, changes);
+}
+
+void AppendDelete(std::string_view key, std::string* changes) {
+  AppendChange(/*deleted=*/true, key, "", changes);
+}
+
+std::optional<std::vector<Change>> DecodeChanges(std::string_view changes) {
+  std::vector<Change> decoded;
+  Reader in(changes);
+  while (!in.done()) {
+    const auto deleted = in.Take<uint8_t>();
+    const std::string_view key = in.TakeBytes(in.Take<uint32_t>());
+    const std::string_view value = in.TakeBytes(in.Take<uint32_t>());
+    if (!in.ok() || deleted > 1 || (deleted == 1 && !value.empty())) return std::nullopt;
+    decoded.push_back({key, deleted == 1 ? std::nullopt : std::optional(value)});
+  }
+  return decoded;
+}
+
+std::string EncodeRider(const Rider& rider) {
+  std::string out = EncodeNumber(rider.number);
+  out.append(rider.changes);
+  return out;
+}
+
+std::optional<Rider> DecodeRider(std::string_view value) {
+  Reader in(value);
+  Rider rider;
+  rider.number = in.Take<uint64_t>();
+  if (!in.ok()) return std::nullopt;
+  rider.changes = in.rest();
+  return rider;
 }
 
 }  // namespace holdfast::store

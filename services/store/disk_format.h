@@ -1,17 +1,22 @@
 // The bytes in the database: keys and values, encoded and decoded here and nowhere else. docs/data-on-disk.md explains
 // what they are for. Integers are big-endian and of fixed width, so that the order of keys is the order of numbers.
 //
-// Blocks sort before everything else that changes with them: each file that LevelDB writes then begins where the one
-// before ended, and compaction moves old blocks instead of merging them again.
+// 'b' is in the database of blocks, all the rest in the other one (database.h).
 //
 //   key         = 's'                                              → StoreState
 //               | 'q' queue_id:u64                                 → Queue
 //               | 'd' queue_id:u64                                 → empty: deleted, its blocks are still being removed
 //               | 'k' queue_id:u64 consumer:byte*                  → Checkpoints
 //               | 'b' queue_id:u64 priority:u32 first_sequence:u64 → Block
+//               | 'b' queue_id:u64 priority:u32 first_sequence:u64 'r' → Rider, of the block with this key
 //               | 'v' key:byte*                                    → Entry
 //               | 'l' lease_id:u64                                 → Lease
 //               | 'm' lease_id:u64 key:byte*                       → empty: this key is bound to this lease
+//               | 'a'                                              → number:u64 of the last batch whose Rider is
+//               applied | 'c'                                              → empty: closed well | 'i' → Changes of
+//               blocks that are under way
+//   Rider       = number:u64 Changes of the batch beside its blocks; empty, if they ride on a block of another lane
+//   Changes     = (deleted:u8 key_length:u32 key:byte* value_length:u32 value:byte*)*
 //   text        = length:u16 byte*
 //   StoreState  = version:u8 store_id:text group:u64 next_queue_id:u64 next_lease_id:u64 revision:u64
 //   key_value_bytes:u64
@@ -81,6 +86,19 @@ struct NumberAndText {
   std::string_view text;
 };
 std::optional<NumberAndText> ParseNumberTextKey(std::string_view key);
+
+// What all keys of a block's lane start with, given a block's or a rider's key.
+std::string_view LanePrefixOf(std::string_view key);
+std::string RiderKey(std::string_view block_key);
+bool IsRiderKey(std::string_view key);
+// The block's key, given a block's or a rider's.
+std::string_view BlockOf(std::string_view key);
+// The store's record, queues (deleted ones too) and checkpoints.
+bool IsReadAfterOpenOnly(std::string_view key);
+
+inline constexpr std::string_view kAppliedKey = "a";
+inline constexpr std::string_view kClosedKey = "c";
+inline constexpr std::string_view kIntentKey = "i";
 
 // Values. Each Decode gives nullopt for bytes that this version does not read.
 struct ClockRecord {
@@ -214,5 +232,24 @@ std::optional<EntryValue> DecodeEntry(std::string_view value);
 
 std::string EncodeLease(uint64_t ttl_ms);
 std::optional<uint64_t> DecodeLease(std::string_view value);
+
+std::string EncodeNumber(uint64_t number);
+std::optional<uint64_t> DecodeNumber(std::string_view value);
+
+// Views of what was decoded.
+struct Change {
+  std::string_view key;
+  std::optional<std::string_view> value;  // nullopt: deleted
+};
+void AppendPut(std::string_view key, std::string_view value, std::string* changes);
+void AppendDelete(std::string_view key, std::string* changes);
+std::optional<std::vector<Change>> DecodeChanges(std::string_view changes);
+
+struct Rider {
+  uint64_t number = 0;
+  std::string_view changes;
+};
+std::string EncodeRider(const Rider& rider);
+std::optional<Rider> DecodeRider(std::string_view value);
 
 }  // namespace holdfast::store

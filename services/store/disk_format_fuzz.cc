@@ -25,6 +25,20 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (const auto checkpoints = DecodeCheckpoints(bytes); checkpoints && Encode(*checkpoints) != bytes) std::abort();
   if (const auto entry = DecodeEntry(bytes); entry && Encode(*entry) != bytes) std::abort();
   if (const auto state = DecodeStoreState(bytes); state && !DecodeStoreState(Encode(*state))) std::abort();
+  if (const auto changes = DecodeChanges(bytes); changes) {
+    std::string again;
+    for (const Change& change : *changes) {
+      if (change.value) {
+        AppendPut(change.key, *change.value, &again);
+      } else {
+        AppendDelete(change.key, &again);
+      }
+    }
+    if (again != bytes) std::abort();
+  }
+  if (const auto rider = DecodeRider(bytes); rider && EncodeRider(*rider) != bytes) std::abort();
+  (void)BlockOf(bytes);
+  (void)LanePrefixOf(bytes);
   (void)DecodeLease(bytes);
   (void)ParseBlockKey(bytes);
   (void)ParseNumberTextKey(bytes);

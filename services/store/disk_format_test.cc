@@ -96,5 +96,39 @@ TEST(DiskFormatTest, SealedTextsCutShortAreNotRead) {
   EXPECT_FALSE(DecodeEntry(entry.substr(0, entry.size() - 1)).has_value());
 }
 
+TEST(DiskFormatTest, ChangesAndRidersComeBack) {
+  std::string changes;
+  AppendPut("k", "v", &changes);
+  AppendDelete("gone", &changes);
+  AppendPut("empty", "", &changes);
+  const std::string encoded = EncodeRider({7, changes});
+  const auto rider = DecodeRider(encoded);
+  ASSERT_TRUE(rider.has_value());
+  EXPECT_EQ(rider->number, 7u);
+  const auto decoded = DecodeChanges(rider->changes);
+  ASSERT_TRUE(decoded.has_value());
+  ASSERT_EQ(decoded->size(), 3u);
+  EXPECT_EQ((*decoded)[0].value, "v");
+  EXPECT_EQ((*decoded)[1].key, "gone");
+  EXPECT_EQ((*decoded)[1].value, std::nullopt);
+  EXPECT_EQ((*decoded)[2].value, "");
+  for (size_t cut = 1; cut < changes.size(); ++cut) {
+    const auto part = DecodeChanges(std::string_view(changes).substr(0, cut));
+    EXPECT_TRUE(!part || part->size() < 3) << cut;
+  }
+}
+
+TEST(DiskFormatTest, RiderStandsBehindItsBlock) {
+  const std::string block = BlockKey(1, 10, 5);
+  const std::string rider = RiderKey(block);
+  EXPECT_LT(block, rider);
+  EXPECT_LT(rider, BlockKey(1, 10, 6));
+  EXPECT_TRUE(IsRiderKey(rider));
+  EXPECT_FALSE(IsRiderKey(block));
+  EXPECT_EQ(BlockOf(rider), block);
+  EXPECT_EQ(LanePrefixOf(rider), LanePrefix(1, 10));
+  EXPECT_FALSE(ParseBlockKey(rider).has_value());
+}
+
 }  // namespace
 }  // namespace holdfast::store

@@ -22,6 +22,7 @@ uint64_t StatvfsFree(const std::string& path) {
 
 Engine::Options WithDirectories(Engine::Options options) {
   options.database.directory = options.data_dir + "/db";
+  options.database.blocks_directory = options.data_dir + "/blocks";
   options.database.damaged_directory = options.data_dir + "/damaged";
   if (options.clock == nullptr) options.clock = Clock::System();
   if (!options.free_bytes) {

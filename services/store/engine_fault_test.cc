@@ -84,9 +84,10 @@ class EngineFaultTest : public EngineFixture {
     EXPECT_GT(*next, highest) << "a sequence was used twice";
   }
 
+  // Of the blocks' database.
   std::vector<std::string> Files(const std::string& extension) {
     std::vector<std::string> paths;
-    for (const auto& entry : std::filesystem::directory_iterator(options_.data_dir + "/db")) {
+    for (const auto& entry : std::filesystem::directory_iterator(options_.data_dir + "/blocks")) {
       if (entry.path().extension() == extension) paths.push_back(entry.path().string());
     }
     std::sort(paths.begin(), paths.end());

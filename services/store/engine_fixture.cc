@@ -37,6 +37,7 @@ class FaultFile final : public leveldb::WritableFile {
     {
       absl::MutexLock lock(&env_->mutex_);
       env_->files_[path_].written += data.size();
+      if (path_.ends_with(".ldb")) env_->table_bytes_[path_] += data.size();
     }
     return file_->Append(data);
   }
@@ -65,6 +66,13 @@ void FaultEnv::FailAfter(int64_t operations) {
 int64_t FaultEnv::operations() const {
   absl::MutexLock lock(&mutex_);
   return operations_;
+}
+
+uint64_t FaultEnv::table_bytes(std::string_view part) const {
+  absl::MutexLock lock(&mutex_);
+  uint64_t bytes = 0;
+  for (const auto& [path, written] : table_bytes_) bytes += path.find(part) != std::string::npos ? written : 0;
+  return bytes;
 }
 
 leveldb::Status FaultEnv::Count() {

@@ -36,6 +36,8 @@ class FaultEnv final : public leveldb::EnvWrapper {
   void FailAfter(int64_t operations);
   void FailNow(bool fail) { FailAfter(fail ? 0 : -1); }
   int64_t operations() const;
+  // Bytes of tables written to files whose path has `part` in it.
+  uint64_t table_bytes(std::string_view part) const;
   // Makes of each file that this environment wrote what a power cut leaves: what was synced, and of the rest a part
   // `keep` (0 to 1) that happened to reach the disk: of a log, sectors here and there. Only when no engine is open.
   void DropUnsynced(double keep = 0);
@@ -61,6 +63,7 @@ class FaultEnv final : public leveldb::EnvWrapper {
   int64_t operations_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t fail_at_ ABSL_GUARDED_BY(mutex_) = -1;
   std::map<std::string, Sizes> files_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, uint64_t> table_bytes_ ABSL_GUARDED_BY(mutex_);  // removed ones too
 };
 
 // The part of FaultEnv that write-ahead logs see. Creations and renames are lost too while their directory was not

@@ -158,7 +158,7 @@ uint64_t Queue::Append(Transaction& tx, std::shared_ptr<Block> block) {
   block->header.records_before = counters.total_records;
   block->header.bytes_before = counters.total_bytes;
   const std::string key = BlockKey(id_, block->priority, first_sequence);
-  tx.batch.Put(key, encryption_->FinishBlock(key, block.get(), &tx.sealed));
+  tx.batch.Append(key, encryption_->FinishBlock(key, block.get(), &tx.sealed));
 
   const BlockInfo info{.first_sequence = first_sequence,
                        .edge_ms = tx.now_edge_ms,

@@ -94,6 +94,8 @@ class Queue {
   // Deletes from disk, at most `keys_max`, blocks before the heads. Returns the number deleted.
   size_t CollectGarbage(Transaction& tx, size_t keys_max);
   bool has_garbage() const;
+  // Blocks that were deleted may be there.
+  void LookForGarbage();
 
   // Only while loading.
   void AddConsumer(Consumer consumer) { consumers_.push_back(std::move(consumer)); }

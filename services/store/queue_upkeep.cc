@@ -80,10 +80,10 @@ size_t Queue::CollectGarbage(Transaction& tx, size_t keys_max) {
   size_t deleted = 0;
   for (LaneCounters& counters : counters_.lanes) {
     if (counters.garbage_sequence >= counters.head_sequence || deleted >= keys_max) continue;
-    Database::Scan scan(*database_, LanePrefix(id_, counters.priority), /*checked=*/false);
+    Database::Scan scan(*database_, LanePrefix(id_, counters.priority), /*checked=*/false, /*riders=*/true);
     uint64_t next = counters.head_sequence;
     for (scan.Seek(BlockKey(id_, counters.priority, counters.garbage_sequence)); scan.Valid(); scan.Next()) {
-      const auto key = ParseBlockKey(scan.key());
+      const auto key = ParseBlockKey(BlockOf(scan.key()));
       if (!key || key->first_sequence >= counters.head_sequence) break;
       if (deleted >= keys_max) {
         next = key->first_sequence;
@@ -97,6 +97,10 @@ size_t Queue::CollectGarbage(Transaction& tx, size_t keys_max) {
     Touch(tx);
   }
   return deleted;
+}
+
+void Queue::LookForGarbage() {
+  for (LaneCounters& counters : counters_.lanes) counters.garbage_sequence = 1;
 }
 
 bool Queue::has_garbage() const {
