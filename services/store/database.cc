@@ -286,7 +286,7 @@ absl::Status Database::ApplyRiders() {
   for (const auto& [number, of_batch] : changes) damaged = !AddChanges(of_batch, &rest) || damaged;
   // Each number has its changes, at least of the store's own record.
   if (damaged || changes.size() != newest - number_) RememberRepaired();
-  if (newest > number_) spdlog::info("applied what came with the last blocks batches={}", changes.size());
+  if (newest > number_) spdlog::debug("applied what came with the last blocks batches={}", changes.size());
   number_ = newest;
   rest.Put(ToSlice(kAppliedKey), EncodeNumber(number_));
   return rest_->Write(&rest, /*sync=*/true);

@@ -134,7 +134,7 @@ class Holdfast:
 
     def tls_options(self):
         self.tls_port = free_port()
-        key, certificate = (os.path.join(self.directory, name) for name in ("server.key", "server.pem"))
+        key, certificate = self.tls_files = tuple(os.path.join(self.directory, name) for name in ("server.key", "server.pem"))
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30",
                         "-subj", "/CN=localhost", "-keyout", key, "-out", certificate], check=True, capture_output=True)
         return (f'mqtts_address = "127.0.0.1:{self.tls_port}"\ncertificate_file = "{certificate}"\n'

@@ -239,6 +239,22 @@ class Bench:
         self.row("ingest, 10 connections, beside 1,000 failing connects a second", None, round(during), "msg/s",
                  round(during / before, 2), 0.8, 0.95)
 
+    def tls_clients(self):
+        """What a client that is connected and silent costs router: private memory (PSS), and of both processes' sockets nothing."""
+        clients = 1000 if self.quick else 10_000
+        gateway = Holdfast(self.bin_dir, self.directory, devices=clients, tls=True)
+        gateway.start()
+        wait_for("the TLS port answers", lambda: port_answers(gateway.tls_port))
+        load(self.bin_dir, gateway, "--count", 10, "--connections", 1)
+        before = gateway.pss()["router"]
+        hold = Counter(self.bin_dir, "bench-hold", "--port", str(gateway.tls_port), "--ca-file", gateway.tls_files[1], *gateway.login())
+        kb = (gateway.pss()["router"] - before) / clients / 1024
+        hold.stop()
+        gateway.stop()
+        self.raw["tls_clients"] = hold.hello
+        self.row(f"router's memory for each of {clients:,} TLS clients", None, round(kb, 1), "KB", round(kb, 1), 40, 20, lower=True)
+        self.row(f"logins over TLS, {clients:,} one after the other", None, round(clients / hold.hello["seconds"]), "1/s")
+
     def print_table(self):
         print(f"\n{'':62} {'mosquitto':>10} {'holdfast':>10} {'unit':6} {'ratio':>8} {'must':>8} {'aim':>8}")
         for r in self.rows:
@@ -252,7 +268,7 @@ class Bench:
                   f"{aim:>8}{mark}")
 
 
-CASES = ("tools", "ingest", "through_sink", "through_mosquitto", "drain", "drain_mosquitto", "local", "latency", "memory_and_start", "flood")
+CASES = ("tools", "ingest", "through_sink", "through_mosquitto", "drain", "drain_mosquitto", "local", "latency", "memory_and_start", "flood", "tls_clients")
 
 
 def main():
