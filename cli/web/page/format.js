@@ -43,7 +43,7 @@ export function duration(seconds) {
 // An estimate, no more exact than it is: "a few seconds", "about 40 s", "about 3 min", "about 1 h 25 min", "about 5 h".
 export function roughly(seconds) {
   if (seconds < 10) return 'a few seconds';
-  if (seconds < 60) return `about ${Math.ceil(seconds / 10) * 10} s`;
+  if (seconds <= 50) return `about ${Math.ceil(seconds / 10) * 10} s`;
   if (seconds < 600) return `about ${Math.ceil(seconds / 60)} min`;
   if (seconds < 7200) {
     const minutes = Math.ceil(seconds / 300) * 5;
