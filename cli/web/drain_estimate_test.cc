@@ -62,6 +62,18 @@ TEST(DrainEstimateTest, GrowthWhileTheLinkWasDownDoesNotCount) {
   EXPECT_NEAR(absl::ToDoubleSeconds(drain.left), 55, 2);
 }
 
+TEST(DrainEstimateTest, WhatWasBeforeAnOutageDoesNotCountAfterIt) {
+  Seconds seconds;
+  Drain drain;
+  for (uint64_t backlog = 6'000; backlog > 5'000; backlog -= 100) drain = seconds.Add(backlog);
+  EXPECT_EQ(drain.state, State::kDraining);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(seconds.Add(9'000, false).state, State::kWaiting);
+  EXPECT_EQ(seconds.Add(9'000).state, State::kMeasuring);
+  for (uint64_t backlog = 8'950; backlog > 8'000; backlog -= 50) drain = seconds.Add(backlog);
+  EXPECT_EQ(drain.state, State::kDraining);
+  EXPECT_NEAR(drain.per_second, 50, 1);
+}
+
 TEST(DrainEstimateTest, DoesNotPromiseAnEndThatDoesNotCome) {
   Seconds stuck, growing;
   Drain drain;

@@ -20,7 +20,7 @@ const PHONE = { width: 390, height: 844, isMobile: true, hasTouch: true, deviceS
 const DESK = { width: 1180, height: 1000, deviceScaleFactor: 1 };
 const TWIN_VALUE = 'swordfish4711';
 const OUTAGE_MESSAGES = 2_000; // of each device
-const DRAIN_RATE = 100; // messages a second, for the drain to be seen
+const DRAIN_RATE = 200; // messages a second, for the drain to be seen
 
 const chromium = BROWSERS.find((file) => file && fs.existsSync(file));
 if (!chromium) {
@@ -86,10 +86,6 @@ class Tab {
       [...row.cells].map((cell) => [cell.dataset.label, cell.innerText.trim()]))));
   }
 
-  async number(selector) {
-    return Number((await this.text(selector)).replaceAll(',', ''));
-  }
-
   // Nothing stands out at the side.
   async expectNoOverflow(what) {
     const found = await this.page.evaluate(() => {
@@ -143,6 +139,15 @@ async function send(client, count) {
   }
 }
 
+// Pictures should show some history: a steady load for a while. Nothing is waited for by time when none are taken.
+async function ifPictures(clients, seconds) {
+  const end = Date.now() + (process.env.HOLDFAST_SCREENSHOTS ? seconds * 1000 : 0);
+  while (Date.now() < end) {
+    await Promise.all(clients.map((c) => send(c, 5 + Math.floor(Math.random() * 20))));
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+}
+
 async function showsAllIsWell(tab) {
   await tab.shows('#tile-link', /online/);
   await tab.shows('#live', /^live$/);
@@ -166,15 +171,16 @@ async function showsAllIsWell(tab) {
 }
 
 async function showsTheOutage(hub, tab, clients) {
+  await ifPictures(clients, 60);
   await hub.control('POST', '/faults', { kind: 'refuse' });
   await tab.shows('#tile-link [data-is="value"]', /offline|connecting/);
-  const sending = Promise.all(clients.map((c) => send(c, OUTAGE_MESSAGES)));
-  await tab.shows('#tile-backlog [data-is="value"]', (text) => Number(text.replaceAll(',', '')) > 100);
-  const early = await tab.number('#tile-backlog [data-is="value"]');
-  await tab.shows('#tile-backlog', /not draining: the link is down/);
-  await sending;
-  await tab.shows('#tile-backlog [data-is="value"]', (text) => Number(text.replaceAll(',', '')) >= clients.length * OUTAGE_MESSAGES);
-  assert(early < clients.length * OUTAGE_MESSAGES, `it was seen to grow, from ${early}`);
+  for (const part of [1, 2]) {
+    await Promise.all(clients.map((c) => send(c, OUTAGE_MESSAGES / 2)));
+    const waiting = (clients.length * part * OUTAGE_MESSAGES) / 2;
+    await tab.shows('#tile-backlog [data-is="value"]', (text) => Number(text.replaceAll(',', '')) >= waiting);
+    await tab.shows('#tile-backlog', /not draining: the link is down/);
+  }
+  await ifPictures(clients, 20);
   await tab.shows('#events ol', /link to the hub is down/);
   await tab.shows('#chart-link .caption', /down 1 time/);
   await tab.shows('#queues table', /upstream[\s\S]*not draining: the link is down/);
@@ -182,7 +188,7 @@ async function showsTheOutage(hub, tab, clients) {
   console.log('hub cut off: the link is down, what waits grows, and the page says that it does not drain, and why');
 }
 
-async function showsTheDrain(hub, tab) {
+async function showsTheDrain(hub, tab, clients) {
   const { id } = await hub.control('POST', '/faults', { kind: 'throttle', rate: DRAIN_RATE, disconnect_after_ms: 600_000 });
   for (const fault of await hub.control('GET', '/faults')) {
     if (fault.id !== id) await hub.control('DELETE', `/faults/${fault.id}`);
@@ -190,6 +196,7 @@ async function showsTheDrain(hub, tab) {
   await tab.shows('#tile-link', /online/);
   const said = await tab.shows('#tile-backlog', /empty in (about|a few)/);
   await tab.shows('#events ol', /link to the hub is up/);
+  await ifPictures(clients, 20);
   await tab.page.setViewport(DESK);
   await tab.colours('light');
   const light = await tab.expectContrast('light');
@@ -258,7 +265,7 @@ runHub((hub) => runBehind(hub, ['one', 'two'], async (gateway, children) => {
     await showsAllIsWell(tab);
     assert(!page.url().includes(web.token), 'the token does not stay in the address');
     await showsTheOutage(hub, tab, clients);
-    await showsTheDrain(hub, tab);
+    await showsTheDrain(hub, tab, clients);
     await showsARestart(gateway, tab, clients);
     assert.deepStrictEqual(tab.errors, [], 'the console');
     assert.deepStrictEqual(tab.foreign, [], 'requests to elsewhere');
