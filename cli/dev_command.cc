@@ -89,6 +89,7 @@ void PrintPeople(const DevDirectory& d, const std::optional<std::string>& upstre
     fmt::print("  simulated hub   MQTT over TLS on {}, REST {}\n", d.hub->mqtts_port, d.hub->rest_url);
     fmt::print("  what it got     {}/events\n", d.hub->control_url);
   }
+  fmt::print("  status page     holdfast --run-dir {} web\n", d.run_dir);
   fmt::print("  sockets         export HOLDFAST_RUN_DIR={}\n\n", d.run_dir);
   for (size_t i = 0; i < d.devices.size() && i < kDevicesShown; ++i)
     fmt::print("  {}\n", ConnectionString(d, d.devices[i]));

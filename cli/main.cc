@@ -5,6 +5,7 @@
 
 #include "cli/context.h"
 #include "cli/version.h"
+#include "cli/web/web_command.h"
 
 namespace {
 
@@ -45,6 +46,7 @@ int main(int argc, char** argv) {
   AddSupportBundleCommand(&app, &context);
   AddHealthCommand(&app, &context);
   AddDevCommand(&app, &context);
+  AddWebCommand(&app, &context);
   AddCompletionCommand(&app, &context);
   try {
     app.parse(argc, argv);

@@ -4,9 +4,9 @@
 #include <memory>
 
 #include "lib/base/clock.h"
+#include "lib/net/failure_limit.h"
 #include "services/router/auth_client.h"
 #include "services/router/connection.h"
-#include "services/router/failure_limit.h"
 #include "services/router/identity_watch.h"
 #include "services/router/io_thread.h"
 #include "services/router/log_limit.h"

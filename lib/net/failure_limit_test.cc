@@ -1,9 +1,9 @@
-#include "services/router/failure_limit.h"
+#include "lib/net/failure_limit.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-namespace holdfast::router {
+namespace holdfast {
 namespace {
 
 using boost::asio::ip::make_address;
@@ -50,4 +50,4 @@ TEST(FailureLimitTest, AddressesAreRememberedUpToALimit) {
 }
 
 }  // namespace
-}  // namespace holdfast::router
+}  // namespace holdfast

@@ -1,8 +1,8 @@
-#include "services/router/failure_limit.h"
+#include "lib/net/failure_limit.h"
 
 #include <algorithm>
 
-namespace holdfast::router {
+namespace holdfast {
 namespace {
 
 constexpr size_t kIpv6NetworkBytes = 8;
@@ -47,4 +47,4 @@ void FailureLimit::MakeRoom(absl::Duration now) {
   buckets_.erase(most);
 }
 
-}  // namespace holdfast::router
+}  // namespace holdfast

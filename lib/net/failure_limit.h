@@ -9,7 +9,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
-namespace holdfast::router {
+namespace holdfast {
 
 // Addresses that are remembered; above, the one that is nearest to being forgiven is forgotten.
 inline constexpr size_t kFailureAddressesMax = 10'000;
@@ -20,9 +20,8 @@ inline constexpr size_t kFailureAddressesMax = 10'000;
 // fast as it can. An IPv6 address stands for its /64. Thread-safe.
 class FailureLimit {
  public:
-  // `burst` failures at once, `per_second` for ever; both at least 1.
-  FailureLimit(int64_t burst, int64_t per_second)
-      : burst_(static_cast<double>(burst)), per_second_(static_cast<double>(per_second)) {}
+  // `burst` failures at once, at least 1; `per_second` for ever, above 0.
+  FailureLimit(int64_t burst, double per_second) : burst_(static_cast<double>(burst)), per_second_(per_second) {}
 
   // `now` is since boot.
   bool Allows(const boost::asio::ip::address& address, absl::Duration now) const;
@@ -45,4 +44,4 @@ class FailureLimit {
   absl::flat_hash_map<Key, Bucket> buckets_ ABSL_GUARDED_BY(mutex_);
 };
 
-}  // namespace holdfast::router
+}  // namespace holdfast
