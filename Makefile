@@ -16,6 +16,7 @@ build: setup ## Build every binary into build/release/bin/
 
 test: ## Build, then run every test: unit, system, fault, interop
 	@$(MAKE) --no-print-directory build TESTS=ON
+	@deploy/install-packages.sh browser
 	@tests/prepare.sh
 	@echo "Not run here: the image in a real Docker engine (make compose-test), the fuzz targets (make fuzz)"
 	@ctest --test-dir build/release --output-on-failure --no-tests=error -LE compose $(CTEST_ARGS)
