@@ -133,6 +133,7 @@ TEST(CommandTest, BashCompletesCommandsAndTheirOptions) {
   EXPECT_EQ(Offered("queues p"), "peek purge\n");
   EXPECT_EQ(Offered("link o"), "offline online\n");
   EXPECT_EQ(Offered("link offline --f"), "--for\n");
+  EXPECT_EQ(Offered("queues export --f"), "--from\n");
   EXPECT_EQ(Offered("--json queues peek --l"), "--limit\n");
   EXPECT_EQ(Offered("queues --run-d"), "--run-dir\n") << "options of all";
   EXPECT_EQ(Offered("--run-dir queues sup"), "support-bundle\n") << "a value is no command";
