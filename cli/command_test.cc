@@ -149,6 +149,14 @@ TEST(CommandTest, LinkSaysWhatItDoesNotUnderstand) {
   EXPECT_EQ(Shell("link away 2>&1").exit_code, 2);
 }
 
+// Ends though nothing is there to be watched.
+TEST(CommandTest, WatchOfAGatewayThatIsDownShowsThatAndEnds) {
+  const TempDir dir;
+  const Outcome outcome =
+      Shell("--json --run-dir " + dir.path() + " status --watch --interval 0.2 | head -n 2 | wc -l");
+  EXPECT_EQ(outcome.output, "2\n") << "one document a line, and an end when nobody reads any more";
+}
+
 TEST(CommandTest, PurgeAsksForYes) {
   const Outcome outcome = Shell("queues purge upstream 2>&1");
   EXPECT_EQ(outcome.exit_code, 1);

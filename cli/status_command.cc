@@ -1,7 +1,8 @@
-// `holdfast status`: one look at the whole gateway. What can't be asked is shown as such; the
+// `holdfast status`: one look at the whole gateway, or one after the other. What can't be asked is shown as such; the
 // rest is shown all the same.
 #include <fmt/format.h>
 
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "cli/context.h"
@@ -9,9 +10,18 @@
 #include "cli/gateway_snapshot.h"
 #include "cli/output.h"
 #include "cli/reports.h"
+#include "cli/status_watch.h"
 
 namespace holdfast::cli {
 namespace {
+
+constexpr double kIntervalMin = 0.2;
+constexpr double kIntervalMax = 3600;
+
+struct StatusOptions {
+  bool watch = false;
+  double interval_seconds = 2;
+};
 
 int RunStatus(const Context& context) {
   const auto options = ResolveOptions(context);
@@ -30,6 +40,18 @@ int RunStatus(const Context& context) {
   return snapshot.healthy() ? kExitOk : kExitFailed;
 }
 
+int RunWatch(const Context& context, const StatusOptions& watch) {
+  const auto options = ResolveOptions(context);
+  if (!options.ok()) return Fail(context, options.status());
+  const Gateway gateway(options->run_dir);
+  WatchStatus(gateway, absl::Seconds(watch.interval_seconds), context.json, [&] {
+    const GatewaySnapshot snapshot = TakeSnapshot(gateway);
+    if (context.json) return JsonLine(SnapshotJson(gateway, snapshot));
+    return fmt::format("{}  {}\n\n{}", HumanTime(absl::Now()), gateway.run_dir(), SnapshotText(snapshot));
+  });
+  return kExitOk;
+}
+
 }  // namespace
 
 nlohmann::json StatusReport(const Gateway& gateway) {
@@ -46,7 +68,16 @@ void AddStatusCommand(CLI::App* app, Context* context) {
       "  holdfast --json status | jq .link.state\n  holdfast --json status --watch | jq --unbuffered "
       ".link.lag_messages\n"
       "  holdfast --json status | jq -e .offline.ready");
-  status->callback([context] { context->run = [context] { return RunStatus(*context); }; });
+  const auto options = std::make_shared<StatusOptions>();
+  status->add_flag("--watch", options->watch,
+                   "Goes on until Ctrl-C: again at each change of the link or of the clients, and each --interval");
+  status
+      ->add_option("--interval", options->interval_seconds, "Seconds between two looks at what does not tell by itself")
+      ->check(CLI::Range(kIntervalMin, kIntervalMax))
+      ->capture_default_str();
+  status->callback([context, options] {
+    context->run = [context, options] { return options->watch ? RunWatch(*context, *options) : RunStatus(*context); };
+  });
 }
 
 }  // namespace holdfast::cli

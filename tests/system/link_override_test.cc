@@ -1,8 +1,10 @@
 // An outage that is rehearsed: `holdfast link offline` is to everybody what a cut line is, and ends by itself.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <signal.h>
 
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "lib/twin/twin_record.h"
 #include "tests/system/gateway_keys.h"
@@ -166,6 +168,39 @@ TEST(LinkOverrideTest, BelowAHubItIsAsIfTheLineWereCut) {
       },
       kPatience));
   EXPECT_EQ(rig.hub().Twin("dev1").at("properties").at("reported").value("speed", 0), 7);
+}
+
+int Number(const json& status, const char* path) {
+  return status.value(json::json_pointer(path), -1);
+}
+
+// `holdfast status --watch` tells of a change when it happens, not when it next looks, and ends cleanly.
+TEST(StatusWatchTest, ShowsAChangeAtOnceAndEndsWithCtrlC) {
+  Gateway gateway({.upstream = fmt::format("mqtt://127.0.0.1:{}", FreePort())});
+  ASSERT_TRUE(gateway.Start());
+  Process watch(
+      {BinDir() + "/holdfast", "--run-dir", gateway.run_dir(), "--json", "status", "--watch", "--interval", "3600"},
+      gateway.dir() + "/watch.log");
+  watch.Start();
+  const auto shows = [&](const std::function<bool(const json&)>& is) {
+    return WaitFor(kPatience, [&] {
+      std::istringstream lines(watch.Log());
+      for (std::string line; std::getline(lines, line);) {
+        const json status = json::parse(line, nullptr, false);
+        if (status.is_object() && is(status)) return true;
+      }
+      return false;
+    });
+  };
+  ASSERT_TRUE(shows([](const json& s) { return Number(s, "/clients/sessions") == 0 && s.at("link").is_object(); }));
+  MqttStream device = gateway.LoggedIn("dev1");
+  EXPECT_TRUE(shows([](const json& s) { return Number(s, "/clients/sessions") == 1; })) << "a client came";
+  Link(gateway, {"offline"});
+  EXPECT_TRUE(shows([](const json& s) { return s.contains(json::json_pointer("/link/override/mode")); }))
+      << "the link's override";
+  watch.Signal(SIGINT);
+  EXPECT_TRUE(watch.WaitForExit(kPatience));
+  EXPECT_EQ(watch.exit_code(), 0);
 }
 
 }  // namespace
