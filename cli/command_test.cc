@@ -157,6 +157,15 @@ TEST(CommandTest, WatchOfAGatewayThatIsDownShowsThatAndEnds) {
   EXPECT_EQ(outcome.output, "2\n") << "one document a line, and an end when nobody reads any more";
 }
 
+TEST(CommandTest, ManualPageHasEveryCommand) {
+  const Outcome outcome = Shell("man");
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.output, StartsWith(".Dd "));
+  for (const char* command : {"status", "link offline", "queues import", "twin get", "completion bash"}) {
+    EXPECT_THAT(outcome.output, HasSubstr(std::string(".Ss holdfast ") + command + "\n"));
+  }
+}
+
 TEST(CommandTest, PurgeAsksForYes) {
   const Outcome outcome = Shell("queues purge upstream 2>&1");
   EXPECT_EQ(outcome.exit_code, 1);

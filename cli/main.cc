@@ -48,6 +48,7 @@ int main(int argc, char** argv) {
   AddHealthCommand(&app, &context);
   AddDevCommand(&app, &context);
   AddWebCommand(&app, &context);
+  AddManCommand(&app, &context);
   AddCompletionCommand(&app, &context);
   try {
     app.parse(argc, argv);
