@@ -131,11 +131,39 @@ std::string Offered(const std::string& words) {
 TEST(CommandTest, BashCompletesCommandsAndTheirOptions) {
   EXPECT_EQ(Offered("sta"), "status\n");
   EXPECT_EQ(Offered("queues p"), "peek purge\n");
+  EXPECT_EQ(Offered("link o"), "offline online\n");
+  EXPECT_EQ(Offered("link offline --f"), "--for\n");
+  EXPECT_EQ(Offered("queues export --f"), "--from\n");
   EXPECT_EQ(Offered("--json queues peek --l"), "--limit\n");
   EXPECT_EQ(Offered("queues --run-d"), "--run-dir\n") << "options of all";
   EXPECT_EQ(Offered("--run-dir queues sup"), "support-bundle\n") << "a value is no command";
   EXPECT_EQ(Offered("--config /et"), "\n") << "left to bash, which knows files";
   EXPECT_EQ(Offered("nonsense"), "\n");
+}
+
+TEST(CommandTest, LinkSaysWhatItDoesNotUnderstand) {
+  const TempDir dir;
+  const Outcome outcome = Shell("--run-dir " + dir.path() + " link offline --for soon 2>&1");
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.output, HasSubstr("--for soon is no time: write 90s, 30m, 1h30m, or ever"));
+  EXPECT_EQ(Shell("link away 2>&1").exit_code, 2);
+}
+
+// Ends though nothing is there to be watched.
+TEST(CommandTest, WatchOfAGatewayThatIsDownShowsThatAndEnds) {
+  const TempDir dir;
+  const Outcome outcome =
+      Shell("--json --run-dir " + dir.path() + " status --watch --interval 0.2 | head -n 2 | wc -l");
+  EXPECT_EQ(outcome.output, "2\n") << "one document a line, and an end when nobody reads any more";
+}
+
+TEST(CommandTest, ManualPageHasEveryCommand) {
+  const Outcome outcome = Shell("man");
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.output, StartsWith(".Dd "));
+  for (const char* command : {"status", "link offline", "queues import", "twin get", "completion bash"}) {
+    EXPECT_THAT(outcome.output, HasSubstr(std::string(".Ss holdfast ") + command + "\n"));
+  }
 }
 
 TEST(CommandTest, PurgeAsksForYes) {

@@ -47,6 +47,8 @@ void AddRoutesCommand(CLI::App* app, Context* context);
 void AddSessionsCommand(CLI::App* app, Context* context);
 void AddStatusCommand(CLI::App* app, Context* context);
 void AddSupportBundleCommand(CLI::App* app, Context* context);
+void AddLinkCommand(CLI::App* app, Context* context);
+void AddManCommand(CLI::App* app, Context* context);
 void AddMethodCommand(CLI::App* app, Context* context);
 void AddTwinCommand(CLI::App* app, Context* context);
 

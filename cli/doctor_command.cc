@@ -145,6 +145,9 @@ std::vector<Check> CheckUplink(const Gateway& gateway) {
     return {{"hub", Verdict::kFault, fmt::format("connected to {}, but it acknowledges nothing", status->upstream()),
              "Look at the hub: its quota, its disk, its log"}};
   }
+  if (status->has_override() && status->override().mode() == uplink::v1::LINK_MODE_OFFLINE) {
+    return {{"hub", Verdict::kWarning, status->reason(), "`holdfast link auto` brings the link back"}};
+  }
   if (status->upstream().empty()) {
     return {{"hub", Verdict::kWarning, "none is configured; messages are held",
              "Set [uplink] upstream = \"mqtt://HOST:PORT\""}};

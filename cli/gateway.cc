@@ -147,13 +147,15 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Gateway::Connect(const Instance& 
   return OpenChannel(instance.socket_path);
 }
 
-absl::StatusOr<std::shared_ptr<grpc::Channel>> Gateway::Connect(std::string_view service) const {
+absl::StatusOr<std::shared_ptr<grpc::Channel>> Gateway::Connect(std::string_view service, std::string_view name) const {
   absl::Status first_error;
   for (const Instance& instance : Instances(service)) {
+    if (!name.empty() && instance.name != name) continue;
     auto channel = Connect(instance);
     if (channel.ok()) return channel;
     if (first_error.ok()) first_error = channel.status();
   }
+  if (first_error.ok()) return absl::NotFoundError(fmt::format("there is no {} {}", service, name));
   return first_error;
 }
 

@@ -61,6 +61,9 @@ class Gateway {
   // grpc.health.v1 of one instance: of the process, or of one gRPC service by its full name.
   HealthReport CheckHealth(const Instance& instance, absl::Duration timeout, std::string_view grpc_service = "") const;
 
+  // To the first instance that can be connected to, or to the one of that name; for streams. Errors as Call's.
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(std::string_view service, std::string_view name = "") const;
+
   // Calls one method of the first instance that can be connected to. UNAVAILABLE with a sentence that says which
   // service, where its socket should be and what to do; else the service's own error with its name in front.
   //   gateway.Call<store::v1::Queues, ListQueuesResponse>("store", &store::v1::Queues::Stub::ListQueues, request)
@@ -108,7 +111,6 @@ class Gateway {
     return response;
   }
   static absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const Instance& instance);
-  absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(std::string_view service) const;
   static absl::Status Explain(std::string_view service, const absl::Status& status);
 
   const std::string run_dir_;

@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
   app.fallthrough();  // The options above may stand behind the subcommand too.
   AddStatusCommand(&app, &context);
   AddQueuesCommand(&app, &context);
+  AddLinkCommand(&app, &context);
   AddSessionsCommand(&app, &context);
   AddMethodCommand(&app, &context);
   AddTwinCommand(&app, &context);
@@ -47,6 +48,7 @@ int main(int argc, char** argv) {
   AddHealthCommand(&app, &context);
   AddDevCommand(&app, &context);
   AddWebCommand(&app, &context);
+  AddManCommand(&app, &context);
   AddCompletionCommand(&app, &context);
   try {
     app.parse(argc, argv);

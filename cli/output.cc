@@ -44,8 +44,12 @@ std::string Table::Text() const {
   return text;
 }
 
+std::string JsonLine(const nlohmann::json& value) {
+  return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
 void PrintJson(const nlohmann::json& value) {
-  const std::string text = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  const std::string text = JsonLine(value);
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
 }

@@ -28,6 +28,9 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
+// One line that ends in '\n'. Bytes that are not UTF-8 become U+FFFD.
+std::string JsonLine(const nlohmann::json& value);
+
 // One line on stdout, flushed. Bytes that are not UTF-8 become U+FFFD.
 void PrintJson(const nlohmann::json& value);
 

@@ -1,4 +1,4 @@
-// `holdfast queues [list|peek|purge]`.
+// `holdfast queues [list|peek|purge]`; export and import are in files of their own.
 #include <fmt/format.h>
 
 #include <memory>
@@ -7,6 +7,7 @@
 #include "cli/context.h"
 #include "cli/gateway.h"
 #include "cli/output.h"
+#include "cli/queue_commands.h"
 #include "cli/queue_list.h"
 #include "cli/reports.h"
 #include "cli/wire.h"
@@ -164,6 +165,9 @@ void AddQueuesCommand(CLI::App* app, Context* context) {
   peek_app->add_option("--limit", peek->limit, "Records shown")->check(CLI::Range(1u, kPeekMax))->capture_default_str();
   peek_app->add_option("--from", peek->from_sequence, "First sequence shown; 0 = the head")->capture_default_str();
   peek_app->callback([context, peek] { context->run = [context, peek] { return RunPeek(*context, *peek); }; });
+
+  AddQueueExportCommand(queues, context);
+  AddQueueImportCommand(queues, context);
 
   auto purge = std::make_shared<PurgeOptions>();
   CLI::App* purge_app = queues->add_subcommand("purge", "Throws away all records of a queue");

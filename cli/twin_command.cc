@@ -11,6 +11,7 @@
 #include "cli/context.h"
 #include "cli/gateway.h"
 #include "cli/output.h"
+#include "cli/redaction.h"
 #include "cli/reports.h"
 #include "cli/wire.h"
 #include "holdfast/router/v1/router.grpc.pb.h"
@@ -62,27 +63,43 @@ nlohmann::json TwinMetadataJson(const router::v1::Twin& twin) {
   return out;
 }
 
-std::string Pretty(const std::string& json) {
-  return Parsed(json).dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
+// Values that look like secrets are "(redacted)" unless somebody wants them: what is on a screen is seen by others, and
+// what a script prints ends up in a log.
+nlohmann::json ShownJson(const router::v1::Twin& twin, bool show_secrets) {
+  const nlohmann::json whole = TwinJson(twin);
+  nlohmann::json shown = show_secrets ? whole : RedactedJson(whole);
+  shown["masked"] = shown != whole;
+  return shown;
 }
 
-void Print(const Context& context, const router::v1::Twin& twin) {
-  if (context.json) return PrintJson(TwinJson(twin));
-  fmt::print("{}\n", Pretty(twin.document()));
+std::string TextOf(const nlohmann::json& json, int indent = -1) {
+  return json.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+void Print(const Context& context, const router::v1::Twin& twin, bool show_secrets) {
+  const nlohmann::json shown = ShownJson(twin, show_secrets);
+  if (context.json) return PrintJson(shown);
+  fmt::print("{}\n", TextOf(shown.at("document"), 2));
   fmt::print("\nasked of the hub: {}\n",
              twin.has_synced_at()
                  ? fmt::format("{} ago, its desired version is {}",
                                HumanDuration(absl::Now() - ToTime(twin.synced_at())), twin.hub_desired_version())
                  : "never");
-  if (!twin.local_desired().empty()) fmt::print("desired here, over the hub's: {}\n", twin.local_desired());
-  if (!twin.pending_reported().empty()) fmt::print("not told to the hub yet: {}\n", twin.pending_reported());
+  if (!twin.local_desired().empty()) {
+    fmt::print("desired here, over the hub's: {}\n", TextOf(shown.at("local_desired")));
+  }
+  if (!twin.pending_reported().empty()) {
+    fmt::print("not told to the hub yet: {}\n", TextOf(shown.at("pending_reported")));
+  }
   if (twin.refused_total() > 0) {
     fmt::print("patches that the hub refused: {}, the last one {} ago: {}\n", twin.refused_total(),
-               HumanDuration(absl::Now() - ToTime(twin.refused_at())), Printable(twin.refused_reason()));
+               HumanDuration(absl::Now() - ToTime(twin.refused_at())),
+               Printable(shown.at("refused_reason").get<std::string>()));
   }
+  if (shown.at("masked") == true) fmt::print("What looks like a secret is masked; --show-secrets shows it.\n");
 }
 
-int RunGet(const Context& context, const std::string& client_id) {
+int RunGet(const Context& context, const std::string& client_id, bool show_secrets) {
   const auto options = ResolveOptions(context);
   if (!options.ok()) return Fail(context, options.status());
   router::v1::GetTwinRequest request;
@@ -91,7 +108,7 @@ int RunGet(const Context& context, const std::string& client_id) {
       Gateway(options->run_dir)
           .Call<router::v1::Twins, router::v1::Twin>("router", &router::v1::Twins::Stub::GetTwin, request);
   if (!twin.ok()) return Fail(context, twin.status());
-  Print(context, *twin);
+  Print(context, *twin, show_secrets);
   return kExitOk;
 }
 
@@ -106,7 +123,7 @@ absl::StatusOr<std::string> PatchOf(const std::string& argument) {
 }
 
 int RunSet(const Context& context, const std::string& client_id, const std::string& argument,
-           std::optional<uint64_t> if_version) {
+           std::optional<uint64_t> if_version, bool show_secrets) {
   const auto options = ResolveOptions(context);
   if (!options.ok()) return Fail(context, options.status());
   const auto patch = PatchOf(argument);
@@ -119,7 +136,7 @@ int RunSet(const Context& context, const std::string& client_id, const std::stri
                         .Call<router::v1::Twins, router::v1::Twin>(
                             "router", &router::v1::Twins::Stub::UpdateDesiredProperties, request);
   if (!twin.ok()) return Fail(context, twin.status());
-  Print(context, *twin);
+  Print(context, *twin, show_secrets);
   return kExitOk;
 }
 
@@ -136,14 +153,14 @@ absl::StatusOr<std::vector<router::v1::Twin>> ListAll(const Gateway& gateway) {
   }
 }
 
-int RunList(const Context& context) {
+int RunList(const Context& context, bool show_secrets) {
   const auto options = ResolveOptions(context);
   if (!options.ok()) return Fail(context, options.status());
   const auto twins = ListAll(Gateway(options->run_dir));
   if (!twins.ok()) return Fail(context, twins.status());
   if (context.json) {
     nlohmann::json list = nlohmann::json::array();
-    for (const auto& twin : *twins) list.push_back(TwinJson(twin));
+    for (const auto& twin : *twins) list.push_back(ShownJson(twin, show_secrets));
     PrintJson({{"twins", std::move(list)}});
     return kExitOk;
   }
@@ -175,13 +192,20 @@ void AddTwinCommand(CLI::App* app, Context* context) {
       "  holdfast twin set dev1/mod1 '{\"interval\": 10, \"old\": null}'\n  holdfast twin set dev1 @desired.json "
       "--if-version 4");
   twin->require_subcommand(1);
+  auto show_secrets = std::make_shared<bool>(false);
+  const auto add_show_secrets = [show_secrets](CLI::App* command) {
+    command->add_flag("--show-secrets", *show_secrets,
+                      "Also what looks like a secret by its name (password, …key, token, …) or its form");
+  };
   CLI::App* list = twin->add_subcommand("list", "All of them");
-  list->callback([context] { context->run = [context] { return RunList(*context); }; });
+  add_show_secrets(list);
+  list->callback([=] { context->run = [=] { return RunList(*context, *show_secrets); }; });
 
   auto client_id = std::make_shared<std::string>();
-  CLI::App* get = twin->add_subcommand("get", "One of them, as its client sees it. Values are printed as they are");
+  CLI::App* get = twin->add_subcommand("get", "One of them, as its client sees it, secrets masked");
   get->add_option("client", *client_id, "Client id: device or device/module")->required();
-  get->callback([context, client_id] { context->run = [context, client_id] { return RunGet(*context, *client_id); }; });
+  add_show_secrets(get);
+  get->callback([=] { context->run = [=] { return RunGet(*context, *client_id, *show_secrets); }; });
 
   auto patch = std::make_shared<std::string>();
   auto if_version = std::make_shared<std::optional<uint64_t>>();
@@ -189,7 +213,9 @@ void AddTwinCommand(CLI::App* app, Context* context) {
   set->add_option("client", *client_id, "Client id: device or device/module")->required();
   set->add_option("patch", *patch, "A JSON object, null deletes; or @FILE with one in it")->required();
   set->add_option("--if-version", *if_version, "Only if the desired properties have this $version");
-  set->callback([=] { context->run = [=] { return RunSet(*context, *client_id, *patch, *if_version); }; });
+  add_show_secrets(set);
+  set->callback(
+      [=] { context->run = [=] { return RunSet(*context, *client_id, *patch, *if_version, *show_secrets); }; });
 }
 
 }  // namespace holdfast::cli

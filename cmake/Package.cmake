@@ -7,6 +7,20 @@ endif()
 include(GNUInstallDirs)
 
 install(TARGETS holdfast holdfast-auth holdfast-store holdfast-router holdfast-uplink RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+# Manual pages, each by the program itself.
+set(man_dir ${CMAKE_BINARY_DIR}/man)
+set(man_pages ${man_dir}/holdfast.1)
+add_custom_command(OUTPUT ${man_dir}/holdfast.1 DEPENDS holdfast
+  COMMAND ${CMAKE_COMMAND} -E make_directory ${man_dir} COMMAND holdfast man > ${man_dir}/holdfast.1 VERBATIM)
+foreach(service auth store router uplink)
+  list(APPEND man_pages ${man_dir}/holdfast-${service}.8)
+  add_custom_command(OUTPUT ${man_dir}/holdfast-${service}.8 DEPENDS holdfast-${service}
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${man_dir}
+    COMMAND holdfast-${service} --man > ${man_dir}/holdfast-${service}.8 VERBATIM)
+endforeach()
+add_custom_target(man ALL DEPENDS ${man_pages})
+install(FILES ${man_dir}/holdfast.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(DIRECTORY ${man_dir}/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man8 FILES_MATCHING PATTERN "*.8")
 install(FILES README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md")

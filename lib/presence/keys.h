@@ -5,6 +5,8 @@
 
 namespace holdfast::presence {
 
+// All of them.
+inline constexpr std::string_view kKeys = "presence/";
 // ClientPresence: "presence/clients/" and the client id.
 inline constexpr std::string_view kClientKeys = "presence/clients/";
 // LinkPresence.

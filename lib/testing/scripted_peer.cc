@@ -61,6 +61,10 @@ absl::Status ScriptedPeer::Accept() {
   return connection_.valid() ? absl::OkStatus() : ErrnoStatus(errno, "accept");
 }
 
+bool ScriptedPeer::NobodyConnects(absl::Duration time) {
+  return absl::IsDeadlineExceeded(WaitReadable(listener_.get(), absl::Now() + time));
+}
+
 absl::StatusOr<std::string> ScriptedPeer::Read(size_t size) {
   const absl::Time deadline = absl::Now() + kTimeout;
   std::string bytes(size, '\0');

@@ -22,6 +22,8 @@ class ScriptedPeer {
 
   // The next connection; an open one is closed first.
   absl::Status Accept();
+  // True if nobody connects within `time`.
+  bool NobodyConnects(absl::Duration time);
   // Stops listening: connections are refused until Listen().
   void StopListening() { listener_ = UniqueFd(); }
   void Listen();

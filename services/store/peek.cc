@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "lib/base/status.h"
 #include "lib/record/block.h"
@@ -47,18 +48,19 @@ void Note(const Queue& queue, int32_t default_ttl_seconds, Peeked* out) {
   }
 }
 
-absl::Status Read(Engine& engine, const Peeked& from, uint64_t from_sequence, uint32_t limit,
-                  v1::PeekResponse* response) {
+absl::Status Read(Engine& engine, const Peeked& from, uint64_t from_sequence, std::optional<uint32_t> priority,
+                  uint32_t limit, v1::PeekResponse* response) {
   size_t bytes = 0;
   const auto full = [&] { return static_cast<uint32_t>(response->records_size()) >= limit || bytes >= kPeekBytesMax; };
   for (const PeekedLane& lane : from.lanes) {
+    if (priority && lane.priority != *priority) continue;
     const uint64_t first = std::max(lane.first_sequence, from_sequence);
     LaneScan scan(engine.database(), from.queue_id, lane.priority);
     RETURN_IF_ERROR(scan.status());
     for (scan.Seek(first, lane.head_sequence); scan.Valid() && !full(); scan.Next()) {
       if (scan.info().hole) continue;
-      const bool expired =
-          IsExpired(scan.info().edge_ms, scan.info().ttl_seconds, from.ttl_seconds, engine.clock().NowMs());
+      const uint64_t now_ms = engine.clock().NowMs();
+      const bool expired = IsExpired(scan.info().edge_ms, scan.info().ttl_seconds, from.ttl_seconds, now_ms);
       std::string opened;
       if (!engine.encryption().OpenBlock(scan.key(), scan.header(), scan.value(), &opened).ok()) continue;
       BlockReader reader(std::string_view(opened).substr(kBlockHeaderBytes));
@@ -71,6 +73,8 @@ absl::Status Read(Engine& engine, const Peeked& from, uint64_t from_sequence, ui
         out->mutable_record()->assign(*record);
         SetTimestamp(scan.header().wall_ms, out->mutable_appended_at());
         out->set_expired(expired);
+        out->set_ttl_seconds(scan.info().ttl_seconds);
+        SetDuration(now_ms - std::min(now_ms, scan.info().edge_ms), out->mutable_age());
         bytes += record->size();
       }
     }
@@ -94,6 +98,7 @@ void StartPeek(Engine* engine, ReadLoop* loop, const v1::PeekRequest& request, v
   const std::string name = request.queue();
   const uint64_t from_sequence = request.from_sequence();
   const uint32_t limit = request.limit() == 0 ? kPeekLimitDefault : request.limit();
+  const auto priority = request.has_priority() ? std::optional(request.priority()) : std::nullopt;
   engine->ForEachQueue(
       name,
       [from, name, engine](Queue& queue, uint32_t) {
@@ -105,8 +110,9 @@ void StartPeek(Engine* engine, ReadLoop* loop, const v1::PeekRequest& request, v
           done(std::move(status));
           return;
         }
-        loop->Post(
-            [=, done = std::move(done)]() mutable { done(Read(*engine, *from, from_sequence, limit, response)); });
+        loop->Post([=, done = std::move(done)]() mutable {
+          done(Read(*engine, *from, from_sequence, priority, limit, response));
+        });
       });
 }
 

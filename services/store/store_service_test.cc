@@ -269,6 +269,27 @@ TEST_F(StoreServiceTest, P12_ListQueuesGivesPages) {
             grpc::StatusCode::INVALID_ARGUMENT);
 }
 
+TEST_F(StoreServiceTest, PeekOfOneLaneTellsHowLongItsRecordsLive) {
+  v1::AppendRequest urgent = Request(1, "q", {"a", "b"});
+  urgent.set_priority(3);
+  urgent.set_ttl_seconds(77);
+  AppendOne(urgent);
+  AppendOne(Request(2, "q", {"c"}));
+  v1::PeekRequest request;
+  request.set_queue("q");
+  request.set_priority(3);
+  request.set_from_sequence(2);
+  v1::PeekResponse response;
+  ASSERT_TRUE(queues_->Peek(std::make_unique<Context>().get(), request, &response).ok());
+  ASSERT_EQ(response.records_size(), 1);
+  EXPECT_EQ(response.records(0).record(), "b");
+  EXPECT_EQ(response.records(0).ttl_seconds(), 77);
+  EXPECT_TRUE(response.records(0).has_age());
+  request.set_priority(4);
+  ASSERT_TRUE(queues_->Peek(std::make_unique<Context>().get(), request, &response).ok());
+  EXPECT_EQ(response.records_size(), 0) << "no such lane";
+}
+
 TEST_F(StoreServiceTest, ListQueuesAndStatusTellWhatIsThere) {
   AppendOne(Request(1, "q1", {"a", "b"}));
   AppendOne(Request(2, "q2", {"c"}));

@@ -34,11 +34,27 @@ std::string_view Name(LinkState state) {
   return "?";
 }
 
+std::string_view Name(LinkMode mode) {
+  switch (mode) {
+    case LinkMode::kAuto:
+      return "auto";
+    case LinkMode::kOffline:
+      return "offline";
+    case LinkMode::kOnline:
+      return "online";
+  }
+  return "?";
+}
+
 Connectivity::Connectivity(Options options, std::function<double()> random)
     : options_(options), random_(std::move(random)) {}
 
 Connectivity::Actions Connectivity::On(const Event& event, absl::Duration now) {
   if (stopped_) return {};
+  if (mode_ == LinkMode::kOffline && event.kind != Event::kMode && event.kind != Event::kStop) {
+    started_ = started_ || event.kind == Event::kStart;
+    return {};
+  }
   switch (event.kind) {
     case Event::kStart:
       if (std::exchange(started_, true)) return {};
@@ -86,6 +102,8 @@ Connectivity::Actions Connectivity::On(const Event& event, absl::Duration now) {
     case Event::kNetworkChanged:
     case Event::kNewAddress:
       return OnHint(now);
+    case Event::kMode:
+      return OnMode(event, now);
   }
   return {};
 }
@@ -175,6 +193,24 @@ Connectivity::Actions Connectivity::OnHint(absl::Duration now) {
   return Connect(now);
 }
 
+Connectivity::Actions Connectivity::OnMode(const Event& event, absl::Duration now) {
+  const LinkMode before = std::exchange(mode_, event.mode);
+  if (mode_ == LinkMode::kOffline) {
+    const bool busy = state_ != LinkState::kOffline;
+    owed_since_.reset();
+    stall_since_.reset();
+    stalled_ = false;
+    Enter(LinkState::kOffline, event.reason);
+    return {.drop = busy};
+  }
+  const bool news = before == LinkMode::kOffline || mode_ == LinkMode::kOnline;
+  if (!started_ || state_ != LinkState::kOffline || !news) return {};
+  // Somebody says that it is there: what was seen before does not count.
+  attempt_ = 0;
+  if (before == LinkMode::kOffline) Enter(LinkState::kOffline, "connecting");
+  return Connect(now);
+}
+
 Connectivity::Actions Connectivity::Connect(absl::Duration now) {
   attempt_at_ = now;
   transport_up_ = false;
@@ -202,6 +238,7 @@ absl::Duration Connectivity::NextWait(Failure failure) {
   // Waiting for the answer took its time-out already: keep an attempt under way, so that a hub that was frozen is met
   // at once.
   if (failure == Failure::kSilent) return options_.backoff_min / 2 * random_();
+  if (mode_ == LinkMode::kOnline) return options_.backoff_min * random_();
   const absl::Duration limit = std::min(options_.backoff_max, options_.backoff_min * (int64_t{1} << attempt_));
   attempt_ = std::min(attempt_ + 1, kDoublingsMax);
   return limit * random_();
@@ -213,7 +250,7 @@ void Connectivity::Enter(LinkState state, std::string reason) {
 }
 
 absl::Duration Connectivity::next_tick(absl::Duration now) const {
-  if (stopped_ || !started_) return absl::InfiniteDuration();
+  if (stopped_ || !started_ || mode_ == LinkMode::kOffline) return absl::InfiniteDuration();
   switch (state_) {
     case LinkState::kOffline:
       return probes_on_ ? std::min(retry_at_, probe_at_) : retry_at_;

@@ -15,6 +15,10 @@ namespace holdfast::uplink {
 enum class LinkState : uint8_t { kOffline = 1, kConnecting = 2, kSyncing = 3, kOnline = 4, kSuspect = 5 };
 std::string_view Name(LinkState state);
 
+// What an operator says about the link; as in uplink.v1.LinkMode.
+enum class LinkMode : uint8_t { kAuto = 1, kOffline = 2, kOnline = 3 };
+std::string_view Name(LinkMode mode);
+
 // Why a connection, or an attempt at one, ended.
 enum class Failure : uint8_t {
   kUnreachable,  // no address, or no TCP connection
@@ -27,7 +31,8 @@ enum class Failure : uint8_t {
 // (Clock::SinceBoot). Not thread-safe.
 //
 // Logins are rate-limited by a back-off with full jitter; being reachable is noticed at once, by TCP probes that log in
-// nowhere (docs/decisions/0003-reachability-probe.md).
+// nowhere (docs/decisions/0003-reachability-probe.md). An operator's word counts more than what is seen
+// (docs/decisions/0015-link-override.md).
 class Connectivity {
  public:
   struct Options {
@@ -58,6 +63,7 @@ class Connectivity {
       kNetworkChanged,  // the kernel told of a link or an address
       kNewAddress,      // the hub's name has a new address
       kRenew,           // a new login is at hand: make a new connection now; ignored unless connected
+      kMode,            // an operator said something (mode, and for kOffline the reason)
       kStop,            // for good
     };
     Kind kind = kTick;
@@ -65,6 +71,7 @@ class Connectivity {
     bool owed = false;
     Failure failure = Failure::kLost;
     std::string reason;
+    LinkMode mode = LinkMode::kAuto;
   };
 
   // In this order.
@@ -85,18 +92,20 @@ class Connectivity {
   absl::Duration next_tick(absl::Duration now) const;
 
   LinkState state() const { return state_; }
+  LinkMode mode() const { return mode_; }
   // Syncing, Online or Suspect.
   bool connected() const { return state_ >= LinkState::kSyncing; }
   // In a sentence; empty when online.
   const std::string& reason() const { return reason_; }
   bool stalled() const { return stalled_; }
-  // While offline: the next login.
+  // While offline, unless an operator wants it so: the next login.
   absl::Duration next_attempt() const { return retry_at_; }
 
  private:
   Actions OnTick(bool owed, absl::Duration now);
   Actions OnProbe(bool ok, absl::Duration now);
   Actions OnHint(absl::Duration now);
+  Actions OnMode(const Event& event, absl::Duration now);
   void OnProgress(bool owed, absl::Duration now);
   void EnterConnected();
   Actions Connect(absl::Duration now);
@@ -108,6 +117,7 @@ class Connectivity {
   const std::function<double()> random_;
 
   LinkState state_ = LinkState::kOffline;
+  LinkMode mode_ = LinkMode::kAuto;
   std::string reason_ = "not started";
   bool started_ = false;
   bool stopped_ = false;

@@ -16,6 +16,7 @@ class ConnectivityTest : public testing::Test {
   Actions Fail(Failure failure) {
     return machine_.On({.kind = Event::kFailed, .failure = failure, .reason = "why"}, now_);
   }
+  Actions Mode(LinkMode mode) { return machine_.On({.kind = Event::kMode, .reason = "by hand", .mode = mode}, now_); }
   void Online() {
     On(Event::kStart);
     On(Event::kTransport);
@@ -68,6 +69,63 @@ TEST_F(ConnectivityTest, RenewMakesANewConnectionAtOnce) {
   On(Event::kTransport);
   On(Event::kLogin);
   EXPECT_EQ(machine_.state(), LinkState::kSyncing);
+}
+
+// An outage that is rehearsed: nothing that happens ends it but a word.
+TEST_F(ConnectivityTest, OfflineByOverrideIsACutLinkUntilItEnds) {
+  Online();
+  EXPECT_EQ(Mode(LinkMode::kOffline), Actions{.drop = true});
+  EXPECT_EQ(machine_.state(), LinkState::kOffline);
+  EXPECT_EQ(machine_.reason(), "by hand");
+  EXPECT_EQ(machine_.next_tick(now_), absl::InfiniteDuration()) << "no attempt, no probe";
+  now_ += absl::Hours(10);
+  for (const auto kind : {Event::kTick, Event::kProbeOk, Event::kNetworkChanged, Event::kNewAddress, Event::kRenew,
+                          Event::kLogin, Event::kSynced, Event::kProgress}) {
+    EXPECT_EQ(On(kind), Actions{}) << kind;
+  }
+  EXPECT_EQ(Fail(Failure::kLost), Actions{});
+  EXPECT_EQ(machine_.reason(), "by hand");
+  EXPECT_EQ(Mode(LinkMode::kAuto), Actions{.connect = true}) << "at once";
+  EXPECT_EQ(machine_.state(), LinkState::kConnecting);
+  EXPECT_EQ(machine_.reason(), "connecting");
+  EXPECT_EQ(Mode(LinkMode::kOffline), Actions{.drop = true}) << "an attempt is given up too";
+}
+
+TEST_F(ConnectivityTest, StartWhileOfflineByOverrideConnectsNowhere) {
+  EXPECT_EQ(Mode(LinkMode::kOffline), Actions{});
+  EXPECT_EQ(On(Event::kStart), Actions{});
+  EXPECT_EQ(machine_.state(), LinkState::kOffline);
+  EXPECT_EQ(machine_.reason(), "by hand");
+  EXPECT_EQ(Mode(LinkMode::kOnline), Actions{.connect = true});
+}
+
+// The operator says that the line is there: the wait ends, and no later one is long.
+TEST_F(ConnectivityTest, OnlineByOverrideTriesAtOnceAndGoesOnTrying) {
+  random_ = 0.99;
+  On(Event::kStart);
+  for (int i = 0; i < 10; ++i) {  // a back-off of a minute
+    Fail(Failure::kRefused);
+    now_ = machine_.next_attempt();
+    ASSERT_EQ(Tick(), Actions{.connect = true});
+  }
+  Fail(Failure::kRefused);
+  ASSERT_GT(machine_.next_attempt() - now_, absl::Seconds(30));
+  EXPECT_EQ(Mode(LinkMode::kAuto), Actions{}) << "nothing was overridden";
+  EXPECT_EQ(Mode(LinkMode::kOnline), Actions{.connect = true});
+  for (int i = 0; i < 10; ++i) {
+    Fail(Failure::kRefused);
+    EXPECT_LE(machine_.next_attempt() - now_, absl::Seconds(1));
+    now_ = machine_.next_attempt();
+    ASSERT_EQ(Tick(), Actions{.connect = true});
+  }
+  // What is seen stays true: a hub that does not answer is dropped all the same.
+  On(Event::kTransport);
+  On(Event::kLogin);
+  On(Event::kSynced);
+  EXPECT_EQ(TickUntilAction(absl::Seconds(21), true), Actions{.ping = true});
+  EXPECT_EQ(machine_.state(), LinkState::kSuspect);
+  EXPECT_EQ(TickUntilAction(absl::Seconds(6), true), Actions{.drop = true});
+  EXPECT_EQ(Mode(LinkMode::kAuto), Actions{}) << "what waits goes on waiting";
 }
 
 TEST_F(ConnectivityTest, TheWayUp) {

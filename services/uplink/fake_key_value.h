@@ -104,6 +104,20 @@ class FakeKeyValue final : public store::v1::KeyValue::Service {
     response->set_revision(revision_);
     return grpc::Status::OK;
   }
+  grpc::Status Delete(grpc::ServerContext*, const store::v1::DeleteRequest* request,
+                      store::v1::DeleteResponse* response) override {
+    absl::MutexLock lock(&mutex_);
+    if (down_) return Down();
+    const auto it = entries_.find(request->key());
+    const uint64_t at = it == entries_.end() ? 0 : it->second.revision();
+    if (request->has_expected_revision() && request->expected_revision() != at) {
+      return {grpc::StatusCode::FAILED_PRECONDITION, "another revision"};
+    }
+    Erase(request->key());
+    response->set_deleted(at != 0);
+    response->set_revision(at != 0 ? revision_ : 0);
+    return grpc::Status::OK;
+  }
   grpc::Status Write(grpc::ServerContext*, const store::v1::WriteRequest* request, store::v1::WriteResponse*) override {
     absl::MutexLock lock(&mutex_);
     if (down_) return Down();

@@ -150,6 +150,13 @@ void Link::SetLogin(std::string client_id, std::string user_name, std::string pa
   if (started_) Tell({.kind = Connectivity::Event::kStart});
 }
 
+void Link::SetMode(LinkMode mode, std::string reason) {
+  if (mode == LinkMode::kOffline) {
+    for (const auto& probe : std::exchange(probes_, {})) probe->Cancel();
+  }
+  Tell({.kind = Connectivity::Event::kMode, .reason = std::move(reason), .mode = mode});
+}
+
 void Link::Stop(std::function<void()> done) {
   stopping_ = true;
   stopped_ = std::move(done);
@@ -183,7 +190,8 @@ void Link::Tell(Connectivity::Event event) {
     if (connectivity_.stalled()) spdlog::error("connected, but the hub acknowledges nothing");
     if (!connectivity_.stalled()) spdlog::info("no longer stalled");
   }
-  if (connectivity_.state() != before || connectivity_.stalled() != stalled_before) handler_->OnState();
+  const bool told = event.kind == Connectivity::Event::kMode;  // the reason is another one, at least
+  if (told || connectivity_.state() != before || connectivity_.stalled() != stalled_before) handler_->OnState();
   Do(actions);
   SetTimer();
 }

@@ -17,9 +17,9 @@
 
 namespace holdfast::uplink {
 
-// The connection to the hub, kept up for as long as the process lives: does what Connectivity decides, with the MQTT
-// client, the resolver, TCP probes and the kernel's network events. Not thread-safe: everything on the io_context's
-// thread.
+// The connection to the hub, kept up for as long as the process lives and no operator wants it down: does what
+// Connectivity decides, with the MQTT client, the resolver, TCP probes and the kernel's network events. Not
+// thread-safe: everything on the io_context's thread.
 class Link : private mqtt::Client::Handler {
  public:
   struct Options {
@@ -66,6 +66,9 @@ class Link : private mqtt::Client::Handler {
   void SetLogin(std::string client_id, std::string user_name, std::string password);
   // Makes a new connection at once, with the login set last. Ignored unless connected.
   void Renew() { Tell({.kind = Connectivity::Event::kRenew}); }
+
+  // What an operator says about it; `reason` stands for kOffline: why it is. Then probes end too.
+  void SetMode(LinkMode mode, std::string reason);
 
   // What had to be agreed upon after OnUp is. Ignored when the link is down.
   void Synced();

@@ -14,6 +14,7 @@
 #include "lib/service/service_main.h"
 #include "lib/service/supervisor_notice.h"
 #include "services/uplink/leadership.h"
+#include "services/uplink/link_override.h"
 #include "services/uplink/uplink_options.h"
 #include "services/uplink/uplink_service.h"
 
@@ -32,6 +33,7 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
   Leadership leadership(&store, flags.instance, {});
   const auto fence = [&leadership](store::v1::Fence* out) { leadership.SetFence(out); };
   options.uplink.feed.fence = fence;
+  options.uplink.mode_comes_later = true;
   Uplink::MakeUpstream make_upstream;
   if (options.hub) {
     options.hub->exchange.c2d.fence = fence;
@@ -43,14 +45,17 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
     };
   }
   Uplink uplink(options.uplink, std::move(topics), &store, metrics.get(), *Clock::System(), make_upstream);
-  UplinkService service(&uplink, &leadership, options.uplink.upstream);
-  ASSIGN_OR_RETURN(
-      const auto server,
-      rpc::Server::Create({.run_dir = gateway.run_dir, .service = "uplink", .instance = flags.instance}, {&service}));
+  LinkOverride link_override(&store, *Clock::System(), metrics.get(), {});
+  UplinkService service(&uplink, &leadership, &link_override, *Clock::System(), options.uplink.upstream);
+  LinkControlService control(&link_override, *Clock::System());
+  ASSIGN_OR_RETURN(const auto server,
+                   rpc::Server::Create({.run_dir = gateway.run_dir, .service = "uplink", .instance = flags.instance},
+                                       {&service, &control}));
   // A hub that is away is no illness; one that takes messages and acknowledges none is.
   uplink.OnStalled([&server](bool stalled) { server->SetServing("holdfast.uplink.v1.UplinkStatus", !stalled); });
   server->SetServing(true);
   SupervisorNotice notice(server->socket_path());
+  link_override.Start([&uplink](const LinkOverride::State& s) { uplink.SetMode(s.mode, s.ends_at); });
   absl::Mutex mutex;
   bool stopping = false;
   std::string lost;
@@ -78,6 +83,7 @@ absl::Status Run(const ServiceFlags& flags, StopSignal& stop_signal) {
     absl::MutexLock lock(&mutex);
     stopping = true;
   }
+  link_override.Stop();
   // While it leads: the last checkpoint is behind its fence.
   uplink.Stop();
   leadership.Stop();

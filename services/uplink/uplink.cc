@@ -1,5 +1,7 @@
 #include "services/uplink/uplink.h"
 
+#include <fmt/format.h>
+
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -10,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "lib/base/log.h"
 #include "services/uplink/mqtt_upstream.h"
+#include "services/uplink/uplink_counters.h"
 
 namespace holdfast::uplink {
 namespace {
@@ -22,6 +25,8 @@ constexpr uint32_t kCommitFraction = 4;
 constexpr absl::Duration kCommitInterval = absl::Milliseconds(20);
 // Rates are over so many seconds.
 constexpr size_t kRateSeconds = 10;
+// So much may the told end of an override be wrong, when the wall clock was set.
+constexpr absl::Duration kModeUntilSlack = absl::Seconds(2);
 constexpr absl::Duration kStopDrain = absl::Seconds(1);
 constexpr absl::Duration kStopLink = absl::Seconds(2);
 constexpr absl::Duration kStopCommit = absl::Seconds(2);
@@ -33,41 +38,6 @@ struct Uplink::Loop {
   asio::io_context io;
   asio::executor_work_guard<asio::io_context::executor_type> work;
   asio::steady_timer timer;
-};
-
-struct Uplink::Counters {
-  explicit Counters(Metrics* m)
-      : metrics(m),
-        delivered(m->Counter("holdfast_uplink_delivered_total", "Messages that the hub acknowledged.")),
-        published(m->Counter("holdfast_uplink_published_total", "PUBLISH packets sent, repeated ones included.")),
-        redelivered(m->Counter("holdfast_uplink_redelivered_total", "Messages sent again on a new connection.")),
-        dead_letters(m->Counter("holdfast_uplink_dead_letters_total", "Messages that can't be published, set aside.")),
-        connects(m->Counter("holdfast_uplink_connects_total", "Logins that the hub accepted.")),
-        state(m->Gauge("holdfast_uplink_link_state", "1 offline, 2 connecting, 3 syncing, 4 online, 5 suspect.")),
-        stalled(m->Gauge("holdfast_uplink_stalled", "1 when connected and nothing is acknowledged.")),
-        in_flight(m->Gauge("holdfast_uplink_in_flight", "Messages sent and not acknowledged.")),
-        lag_messages(m->Gauge("holdfast_uplink_lag_messages", "Messages stored and not acknowledged by the hub.")),
-        lag_seconds(m->Gauge("holdfast_uplink_lag_seconds", "Age of the oldest message not acknowledged by the hub.")),
-        commit_seconds(m->Histogram("holdfast_uplink_commit_seconds", "Time to write a checkpoint to the store.",
-                                    {0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5})),
-        commit_messages(m->Histogram("holdfast_uplink_commit_messages", "Messages covered by a checkpoint.",
-                                     {1, 4, 16, 64, 256, 1024, 4096, 16384})),
-        ack_messages(m->Histogram("holdfast_uplink_ack_messages", "Acknowledgements taken in at once.",
-                                  {1, 4, 16, 64, 256, 1024, 4096})) {}
-  Metrics* const metrics;
-  prometheus::Counter& delivered;
-  prometheus::Counter& published;
-  prometheus::Counter& redelivered;
-  prometheus::Counter& dead_letters;
-  prometheus::Counter& connects;
-  prometheus::Gauge& state;
-  prometheus::Gauge& stalled;
-  prometheus::Gauge& in_flight;
-  prometheus::Gauge& lag_messages;
-  prometheus::Gauge& lag_seconds;
-  prometheus::Histogram& commit_seconds;
-  prometheus::Histogram& commit_messages;
-  prometheus::Histogram& ack_messages;
 };
 
 Uplink::Uplink(Options options, TopicTemplate topics, rpc::Channels* store, Metrics* metrics, const Clock& clock,
@@ -131,7 +101,8 @@ void Uplink::Start() {
     TellPresence();
     SetTimer();
     upstream_->Start();
-    link_.Start();
+    started_ = true;
+    StartLink();
   });
   if (!options_.link.client.host.empty()) feed_.Start();
 }
@@ -169,6 +140,32 @@ void Uplink::Stop() {
   thread_.join();
   presence_.Stop();
   lag_thread_.join();
+}
+
+void Uplink::SetMode(LinkMode mode, absl::Duration ends_at) {
+  Post([=, this] {
+    mode_known_ = true;
+    mode_ = mode;
+    mode_ends_at_ = ends_at;
+    if (link_started_) TellMode();
+    StartLink();
+  });
+}
+
+// Not before it is known that it may: a restart must not end a rehearsal.
+void Uplink::StartLink() {
+  if (!started_ || link_started_ || (options_.mode_comes_later && !mode_known_)) return;
+  link_started_ = true;
+  TellMode();
+  link_.Start();
+}
+
+void Uplink::TellMode() {
+  const bool ends = mode_ends_at_ != absl::InfiniteDuration();
+  mode_told_until_ = ends ? clock_.WallNow() + (mode_ends_at_ - clock_.SinceBoot()) : absl::InfiniteFuture();
+  link_.SetMode(mode_, ends ? fmt::format("offline by override until {}",
+                                          absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", mode_told_until_, absl::UTCTimeZone()))
+                            : "offline by override, until somebody ends it");
 }
 
 void Uplink::TakeBlocks() {
@@ -314,7 +311,8 @@ void Uplink::Publish() {
   status_.address = link_.address();
   status_.connects = link_.connects();
   status_.stalled = c.stalled() || report_.stalled;
-  status_.next_attempt = c.state() == LinkState::kOffline && !options_.link.client.host.empty()
+  const bool by_override = c.mode() == LinkMode::kOffline;
+  status_.next_attempt = c.state() == LinkState::kOffline && !by_override && !options_.link.client.host.empty()
                              ? clock_.WallNow() + (c.next_attempt() - clock_.SinceBoot())
                              : absl::InfinitePast();
   status_.in_flight = window_.in_flight();
@@ -326,7 +324,8 @@ void Uplink::Publish() {
   }
   idle_ = draining_ && upstream_->idle();
   status_.upstream = report_;
-  if (!report_.waits_for.empty() && c.state() == LinkState::kOffline) status_.reason = report_.waits_for;
+  if (!report_.waits_for.empty() && c.state() == LinkState::kOffline && !by_override)
+    status_.reason = report_.waits_for;
   counters_->state.Set(static_cast<double>(c.state()));
   counters_->stalled.Set(status_.stalled ? 1 : 0);
   counters_->in_flight.Set(window_.in_flight());
@@ -362,6 +361,10 @@ void Uplink::Every() {
   delivered_history_.push_back(delivered_);
   if (delivered_history_.size() > kRateSeconds) delivered_history_.pop_front();
   MaybeCommit();
+  if (link_started_ && mode_ == LinkMode::kOffline && mode_ends_at_ != absl::InfiniteDuration()) {
+    const absl::Time until = clock_.WallNow() + (mode_ends_at_ - clock_.SinceBoot());
+    if (absl::AbsDuration(until - mode_told_until_) > kModeUntilSlack) TellMode();
+  }
   upstream_->Every();
   report_ = upstream_->Report();
   Publish();

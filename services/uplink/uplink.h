@@ -44,6 +44,8 @@ class Uplink final : private Link::Handler, private UpstreamHost {
     // "iothub", "mqtt", or empty: none.
     std::string kind;
     LinkPresence::Options presence;
+    // What an operator says about the link is not known yet: nothing is connected until SetMode.
+    bool mode_comes_later = false;
   };
 
   // What UplinkStatus tells, besides the lag.
@@ -74,6 +76,10 @@ class Uplink final : private Link::Handler, private UpstreamHost {
   void Start();
   // Sends nothing more, waits a second for acknowledgements, says good-bye, writes the last checkpoint. Idempotent.
   void Stop();
+
+  // What an operator says about the link, and when that ends, by Clock::SinceBoot; infinite: it has no end. It ends by
+  // another call.
+  void SetMode(LinkMode mode, absl::Duration ends_at);
 
   Status GetStatus() const;
   // Waits until the version differs, `timeout` passed, or Stop().
@@ -114,6 +120,8 @@ class Uplink final : private Link::Handler, private UpstreamHost {
   void TellStalled();
   void Publish();
   void TellPresence();
+  void StartLink();
+  void TellMode();
   void WatchLag();
   void SetTimer();
   // Runs `work` on the loop's thread.
@@ -136,6 +144,12 @@ class Uplink final : private Link::Handler, private UpstreamHost {
   bool commit_active_ = false;
   UpstreamReport report_;  // a second old at most
   bool told_stalled_ = false;
+  bool started_ = false;
+  bool link_started_ = false;
+  bool mode_known_ = false;
+  LinkMode mode_ = LinkMode::kAuto;
+  absl::Duration mode_ends_at_ = absl::InfiniteDuration();
+  absl::Time mode_told_until_ = absl::InfiniteFuture();
   // Told to the other services.
   std::string told_presence_;
   bool online_ = false;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/time/clock.h"
+#include "lib/base/status.h"
 #include "lib/rpc/status.h"
 
 namespace holdfast::uplink {
@@ -15,6 +16,10 @@ constexpr absl::Duration kIntervalMin = absl::Milliseconds(100);
 constexpr absl::Duration kIntervalMax = absl::Hours(1);
 // A stream that has ended is noticed so soon.
 constexpr absl::Duration kCancelPoll = absl::Milliseconds(500);
+
+constexpr absl::Duration kOverrideDefault = absl::Hours(1);
+constexpr absl::Duration kOverrideMin = absl::Seconds(1);
+constexpr absl::Duration kOverrideMax = absl::Hours(24 * 30);
 
 void SetTimestamp(absl::Time t, google::protobuf::Timestamp* out) {
   const int64_t nanos = absl::ToUnixNanos(t);
@@ -49,6 +54,37 @@ void Fill(const ScopeSync::Status& sync, v1::ScopeSync* out) {
   out->set_changed(sync.counts.changed);
   out->set_removed(sync.counts.removed);
   out->set_identities(sync.counts.known());
+}
+
+void Fill(const LinkOverride::State& state, const Clock& clock, v1::LinkOverride* out) {
+  out->set_mode(static_cast<v1::LinkMode>(state.mode));
+  if (state.ends_at == absl::InfiniteDuration()) return;
+  SetTimestamp(clock.WallNow() + (state.ends_at - clock.SinceBoot()), out->mutable_until());
+}
+
+// How long the override lasts; infinite: for ever, and for auto.
+absl::StatusOr<absl::Duration> LastsOf(const v1::SetLinkRequest& request) {
+  switch (request.mode()) {
+    case v1::LINK_MODE_AUTO:
+      if (request.has_duration() || request.for_ever()) {
+        return absl::InvalidArgumentError("LINK_MODE_AUTO ends an override: it has no duration of its own");
+      }
+      return absl::InfiniteDuration();
+    case v1::LINK_MODE_OFFLINE:
+    case v1::LINK_MODE_ONLINE:
+      break;
+    default:
+      return absl::InvalidArgumentError("mode must be LINK_MODE_OFFLINE, LINK_MODE_ONLINE or LINK_MODE_AUTO");
+  }
+  if (request.for_ever() && request.has_duration()) {
+    return absl::InvalidArgumentError("duration and for_ever can't both be set");
+  }
+  if (request.for_ever()) return absl::InfiniteDuration();
+  if (!request.has_duration()) return kOverrideDefault;
+  const absl::Duration lasts =
+      absl::Seconds(request.duration().seconds()) + absl::Nanoseconds(request.duration().nanos());
+  if (lasts < kOverrideMin || lasts > kOverrideMax) return absl::InvalidArgumentError("duration must be 1 s to 30 d");
+  return lasts;
 }
 
 // True if counters moved, or the state did.
@@ -87,6 +123,10 @@ void UplinkService::FillStatus(v1::GetUplinkStatusResponse* response, uint64_t* 
   response->set_twins_pending(status.upstream.twins_pending);
   for (const IdentityTrouble& trouble : status.upstream.troubles) Fill(trouble, response->add_troubles());
   if (status.upstream.sync) Fill(*status.upstream.sync, response->mutable_scope());
+  const auto link_override = override_.state();
+  if (link_override && link_override->mode != LinkMode::kAuto) {
+    Fill(*link_override, clock_, response->mutable_override());
+  }
 }
 
 grpc::Status UplinkService::GetUplinkStatus(grpc::ServerContext*, const v1::GetUplinkStatusRequest*,
@@ -126,6 +166,16 @@ grpc::Status UplinkService::WatchUplinkStatus(grpc::ServerContext* context, cons
     uplink_->WaitForChange(sent_version, std::min(left, kCancelPoll));
   }
   return stopping_ ? rpc::ToGrpc(absl::UnavailableError("uplink is stopping")) : grpc::Status::OK;
+}
+
+grpc::Status LinkControlService::SetLink(grpc::ServerContext*, const v1::SetLinkRequest* request,
+                                         v1::SetLinkResponse* response) {
+  const auto lasts = LastsOf(*request);
+  if (!lasts.ok()) return rpc::ToGrpc(lasts.status());
+  const auto set = override_->Set(static_cast<LinkMode>(request->mode()), *lasts);
+  if (!set.ok()) return rpc::ToGrpc(Annotate(set.status(), "the override is kept in the store"));
+  if (set->mode != LinkMode::kAuto) Fill(*set, clock_, response->mutable_override());
+  return grpc::Status::OK;
 }
 
 }  // namespace holdfast::uplink

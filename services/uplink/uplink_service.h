@@ -2,6 +2,7 @@
 
 #include "holdfast/uplink/v1/uplink.grpc.pb.h"
 #include "services/uplink/leadership.h"
+#include "services/uplink/link_override.h"
 #include "services/uplink/uplink.h"
 
 namespace holdfast::uplink {
@@ -9,9 +10,14 @@ namespace holdfast::uplink {
 // holdfast.uplink.v1.UplinkStatus: translates, decides nothing. Thread-safe.
 class UplinkService final : public holdfast::uplink::v1::UplinkStatus::Service {
  public:
-  // Both must outlive it.
-  UplinkService(Uplink* uplink, const Leadership* leadership, std::string upstream)
-      : uplink_(uplink), leadership_(*leadership), upstream_(std::move(upstream)) {}
+  // All must outlive it.
+  UplinkService(Uplink* uplink, const Leadership* leadership, const LinkOverride* link_override, const Clock& clock,
+                std::string upstream)
+      : uplink_(uplink),
+        leadership_(*leadership),
+        override_(*link_override),
+        clock_(clock),
+        upstream_(std::move(upstream)) {}
 
   grpc::Status GetUplinkStatus(grpc::ServerContext* context, const v1::GetUplinkStatusRequest* request,
                                v1::GetUplinkStatusResponse* response) override;
@@ -26,8 +32,24 @@ class UplinkService final : public holdfast::uplink::v1::UplinkStatus::Service {
 
   Uplink* const uplink_;
   const Leadership& leadership_;
+  const LinkOverride& override_;
+  const Clock& clock_;
   const std::string upstream_;
   std::atomic<bool> stopping_ = false;
+};
+
+// holdfast.uplink.v1.LinkControl. Thread-safe.
+class LinkControlService final : public holdfast::uplink::v1::LinkControl::Service {
+ public:
+  // Both must outlive it.
+  LinkControlService(LinkOverride* link_override, const Clock& clock) : override_(link_override), clock_(clock) {}
+
+  grpc::Status SetLink(grpc::ServerContext* context, const v1::SetLinkRequest* request,
+                       v1::SetLinkResponse* response) override;
+
+ private:
+  LinkOverride* const override_;
+  const Clock& clock_;
 };
 
 }  // namespace holdfast::uplink

@@ -311,6 +311,42 @@ TEST_F(UplinkTest, TellsTheOthersWhetherTheHubCanBeReached) {
   EXPECT_FALSE(store_.key_value().value(key)) << "removed when it stops";
 }
 
+// P1, P2: an outage that is rehearsed. The others are told of it as of any.
+TEST_F(UplinkTest, OfflineByOverrideSendsNothingAndLosesNothing) {
+  options_.mode_comes_later = true;
+  store_.AppendMessages(2);
+  Start();
+  EXPECT_TRUE(hub_.NobodyConnects(absl::Milliseconds(300))) << "it is not known yet whether it may";
+  uplink_->SetMode(LinkMode::kAuto, absl::InfiniteDuration());
+  Login();
+  Ack(Next().packet_id);
+  const Message second = Next();
+  ASSERT_TRUE(store_.WaitCommitted(1));
+
+  uplink_->SetMode(LinkMode::kOffline, Clock::System()->SinceBoot() + absl::Hours(1));
+  EXPECT_TRUE(hub_.ExpectClosed().ok());
+  ASSERT_TRUE(WaitState(LinkState::kOffline));
+  const Uplink::Status status = uplink_->GetStatus();
+  EXPECT_THAT(status.reason, testing::StartsWith("offline by override until 20"));
+  EXPECT_EQ(status.next_attempt, absl::InfinitePast());
+  EXPECT_TRUE(store_.key_value().WaitFor(std::string(presence::kLinkKey), [](const auto& value) {
+    presence::v1::LinkPresence presence;
+    return value && presence.ParseFromString(*value) && !presence.online() &&
+           presence.reason().starts_with("offline by override");
+  }));
+  store_.AppendMessages(1);
+  EXPECT_TRUE(hub_.NobodyConnects(absl::Milliseconds(500))) << "not even a probe";
+
+  uplink_->SetMode(LinkMode::kAuto, absl::InfiniteDuration());
+  Login();
+  const Message again = Next();
+  EXPECT_EQ(again.payload, second.payload);
+  EXPECT_TRUE(again.dup);
+  Ack(again.packet_id);
+  Ack(Next().packet_id);
+  EXPECT_TRUE(store_.WaitCommitted(3));
+}
+
 TEST_F(UplinkTest, WithoutUpstreamItStaysOfflineAndSaysSo) {
   options_.link.client.host = "";
   Start();

@@ -14,7 +14,7 @@ const EXPECTED = {
   store: ['holdfast.store.v1.Queues', 'holdfast.store.v1.KeyValue', 'holdfast.store.v1.StoreStatus'],
   auth: ['holdfast.auth.v1.Authentication', 'holdfast.auth.v1.Identities', 'holdfast.auth.v1.Certificates'],
   router: ['holdfast.router.v1.Sessions'],
-  uplink: ['holdfast.uplink.v1.UplinkStatus'],
+  uplink: ['holdfast.uplink.v1.UplinkStatus', 'holdfast.uplink.v1.LinkControl'],
 };
 
 // In a gateway of its own, below the test's folder, on ports that are free.

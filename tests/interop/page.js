@@ -80,7 +80,7 @@ class Shell {
 
 // Whether a command only asks: it may be asked again until its answer is the one shown, as the services go on meanwhile.
 function isQuestion(command) {
-  return /^(\$S|grep|holdfast (health|queues|status|sessions)) /.test(command) && !/&$|\/(Delete|Update|Pull)/.test(command);
+  return /^(\$S|grep|holdfast (health|link|queues|status|sessions)) /.test(command) && !/&$|\/(Delete|Update|Pull|Set)/.test(command);
 }
 
 // `substitutes`: [[what stands in the page, what it is here]], for folders and ports; the answers are turned back.

@@ -17,6 +17,19 @@ echo "package: $(basename "$deb"), $(du -k "$deb" | cut -f1) KiB"
 for program in holdfast holdfast-auth holdfast-store holdfast-router holdfast-uplink; do
   "$work/root/usr/bin/$program" --version >/dev/null || fail "$program does not start"
 done
+# Each program has its page, and mandoc finds nothing wrong with it.
+for page in man1/holdfast.1 man8/holdfast-{auth,store,router,uplink}.8; do
+  file="$work/root/usr/share/man/$page"
+  [ -s "$file" ] || file="$file.gz"
+  [ -s "$file" ] || fail "there is no manual page $page"
+  if command -v mandoc >/dev/null; then
+    mandoc -T lint -W warning "$file" || fail "mandoc complains of $page"
+  else
+    echo "NOT RUN: no mandoc here; $page was not checked"
+  fi
+done
+grep -q '^.Ss holdfast link offline' "$work/root/usr/share/man/man1/holdfast.1" || fail "the page of holdfast does not have its commands"
+
 grep -q '^Depends:.*libgrpc' "$work/control/control" || fail "the package does not depend on the libraries that it links"
 grep -qx /etc/holdfast/holdfast.toml "$work/control/conffiles" || fail "the configuration is no conffile: an upgrade would overwrite it"
 for script in postinst prerm postrm; do sh -n "$work/control/$script" || fail "$script does not parse"; done

@@ -13,6 +13,7 @@ namespace holdfast::systest {
 namespace {
 
 constexpr size_t kLogTailBytes = 4000;
+constexpr int kTokenSeconds = 3600;
 
 }  // namespace
 
@@ -163,7 +164,10 @@ std::optional<mqtt::ConnackCode> Gateway::TryLogin(const std::string& device, co
 
 MqttStream Gateway::LoggedIn(const std::string& device, bool clean_session, int port) const {
   MqttStream stream = MqttStream::Connect(port == 0 ? mqtt_port_ : port);
-  const auto code = Login(&stream, device, SasToken(hub_hostname(), device, keys_.at(device)), clean_session);
+  const size_t slash = std::min(device.find('/'), device.size());
+  const std::string module = slash < device.size() ? device.substr(slash + 1) : "";
+  const std::string token = SasToken(hub_hostname(), device.substr(0, slash), keys_.at(device), kTokenSeconds, module);
+  const auto code = Login(&stream, device, token, clean_session);
   if (code != mqtt::ConnackCode::kAccepted) stream.Close();
   return stream;
 }

@@ -74,7 +74,8 @@ class Gateway {
   Publisher::Options Device(const std::string& device, uint64_t count = UINT64_MAX) const;
   // A CONNECT with the device's name and `password`, on a new connection. nullopt: closed without an answer.
   std::optional<mqtt::ConnackCode> TryLogin(const std::string& device, const std::string& password) const;
-  // A logged-in connection; !open() if it was refused. `port`: of another router; 0 = of this one.
+  // A logged-in connection of a device or "device/module"; !open() if it was refused. `port`: of another router; 0 = of
+  // this one.
   MqttStream LoggedIn(const std::string& device, bool clean_session = true, int port = 0) const;
 
   absl::StatusOr<uplink::v1::GetUplinkStatusResponse> UplinkStatus() const;

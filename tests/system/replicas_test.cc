@@ -227,6 +227,15 @@ class TwoUplinksTest : public ::testing::Test {
     return absl::Now() - began;
   }
 
+  void SetLink(uplink::v1::LinkMode mode) {
+    uplink::v1::SetLinkRequest request;
+    request.set_mode(mode);
+    const auto set = cli::Gateway(gateway_.run_dir())
+                         .Call<uplink::v1::LinkControl, uplink::v1::SetLinkResponse>(
+                             "uplink", &uplink::v1::LinkControl::Stub::SetLink, request);
+    EXPECT_TRUE(set.ok()) << set.status();
+  }
+
   TempDir dir_;
   Mosquitto hub_{dir_ / "hub"};
   std::optional<Recorder> recorder_;
@@ -269,6 +278,27 @@ TEST_F(TwoUplinksTest, OtherOneTakesTheLinkOver) {
   EXPECT_EQ(report.lost, 0u) << report.Text();
   EXPECT_EQ(report.out_of_order, 0u) << report.Text();
   EXPECT_LE(report.duplicates, 3u * 4096u) << report.Text();
+}
+
+// An override is the gateway's, not one uplink's: whoever takes over keeps it, and whoever is asked ends it.
+TEST_F(TwoUplinksTest, OverrideOutlivesTheUplinkThatWasTold) {
+  Start();
+  ASSERT_TRUE(gateway_.WaitForLink(uplink::v1::LINK_STATE_ONLINE, kPatience));
+  SetLink(uplink::v1::LINK_MODE_OFFLINE);
+  ASSERT_TRUE(gateway_.WaitForLink(uplink::v1::LINK_STATE_OFFLINE, kPatience));
+  Publisher device(gateway_.Device("dev1", 500));
+  ASSERT_TRUE(device.WaitUntilAcknowledged(500, kPatience));
+  gateway_.process("uplink").Kill();
+  ASSERT_TRUE(WaitFor(kPatience, [&] { return Leader() == "1"; }));
+  EXPECT_TRUE(WaitFor(kPatience, [&] {  // uplink looks at the queue about once a second
+    const auto status = gateway_.UplinkStatus();
+    return status.ok() && status->has_override() && status->lag_messages() == 500;
+  }));
+  EXPECT_EQ(gateway_.UplinkStatus()->state(), uplink::v1::LINK_STATE_OFFLINE);
+  EXPECT_EQ(recorder_->total(), 0u);
+  ASSERT_TRUE(gateway_.Start("uplink"));
+  SetLink(uplink::v1::LINK_MODE_AUTO);  // instance 0, which stands by
+  EXPECT_TRUE(recorder_->WaitForMessages(500, kPatience));
 }
 
 }  // namespace

@@ -212,5 +212,37 @@ TEST(TwinSystemTest, DesiredChangesReachTheDeviceOverARestartOfTheStore) {
   }
 }
 
+// The device gets what was set; a screen and a script don't, unless they say so.
+TEST(TwinSystemTest, CommandMasksSecrets) {
+  Gateway gateway({.upstream = "mqtt://127.0.0.1:" + std::to_string(FreePort())});
+  ASSERT_TRUE(gateway.Start());
+  const json desired = {{"wifi", {{"ssid", "hall"}, {"password", "hunter2"}}}, {"interval", 10}};
+  TwinDevice device(gateway, "dev1");
+  ASSERT_TRUE(device.Connect());
+  ASSERT_TRUE(SetDesired(gateway, "dev1", desired).ok());
+  const auto run = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), {BinDir() + "/holdfast", "--run-dir", gateway.run_dir()});
+    TempDir dir;
+    Process command(words, dir / "out");
+    command.Start();
+    EXPECT_TRUE(command.WaitForExit(kPatience));
+    EXPECT_EQ(command.exit_code(), 0) << command.Log();
+    return command.Log();
+  };
+  const std::vector<std::vector<std::string>> shows = {{"twin", "get", "dev1"},
+                                                       {"--json", "twin", "get", "dev1"},
+                                                       {"--json", "twin", "list"},
+                                                       {"twin", "set", "dev1", R"({"interval": 11})"}};
+  for (std::vector<std::string> words : shows) {
+    const std::string masked = run(words);
+    EXPECT_EQ(masked.find("hunter2"), std::string::npos) << masked;
+    EXPECT_NE(masked.find("hall"), std::string::npos) << masked;
+    words.push_back("--show-secrets");
+    EXPECT_NE(run(words).find("hunter2"), std::string::npos);
+  }
+  EXPECT_EQ(json::parse(run({"--json", "twin", "get", "dev1"})).at("masked"), true);
+  EXPECT_EQ(json::parse(run({"--json", "twin", "get", "dev1", "--show-secrets"})).at("masked"), false);
+}
+
 }  // namespace
 }  // namespace holdfast::systest
