@@ -31,8 +31,9 @@ make_base() {
   echo "build-image: $base is not to be had; making $fallback with debootstrap" >&2
   debootstrap --variant=minbase bookworm "$work/root" "$mirror" >"$work/debootstrap.log" 2>&1 ||
     { tail -5 "$work/debootstrap.log" >&2; die "debootstrap failed"; }
-  rm -rf "$work"/root/var/cache/apt/archives/*.deb
-  tar -C "$work/root" --exclude=./dev --exclude=./proc --exclude=./sys -c . | docker import - "$fallback" >/dev/null
+  # Without what debian:12-slim leaves out as well.
+  tar -C "$work/root" --exclude=./dev --exclude=./proc --exclude=./sys --exclude='./var/cache/apt/*' --exclude='./usr/share/man/*' \
+    --exclude='./usr/share/locale/*' --exclude='./usr/share/doc/*/changelog*' -c . | docker import - "$fallback" >/dev/null
 }
 
 if ! docker image inspect "$base" >/dev/null 2>&1 && ! timeout 60 docker pull "$base" >/dev/null 2>&1; then
