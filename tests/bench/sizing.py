@@ -138,7 +138,7 @@ async def subscribe(device, reader, writer, room):
 
 
 async def hold_clients(gateway, count, note):
-    tls = ssl.create_default_context(cafile=os.path.join(gateway.directory, "server.pem"))
+    tls = ssl.create_default_context(cafile=gateway.tls_files[1])
     room = asyncio.Semaphore(CONNECTS_AT_ONCE)
     with open(gateway.devices_file) as f:
         devices = [line.split() for line in f][:count]
