@@ -11,6 +11,8 @@ namespace {
 constexpr uint8_t kVersion = 1;
 // Of StoreState and Entry.
 constexpr uint8_t kVersionWithKeys = 2;
+// Of StoreState: blocks are in a database of their own, where an older store does not look for them.
+constexpr uint8_t kVersionOfTwoDatabases = 3;
 constexpr size_t kChecksumEnd = kBlockChecksumOffset + kBlockChecksumBytes;
 
 constexpr size_t kLanePrefixBytes = kBlockPrefix.size() + sizeof(uint64_t) + sizeof(uint32_t);
@@ -203,7 +205,7 @@ std::optional<NumberAndText> ParseNumberTextKey(std::string_view key) {
 
 std::string Encode(const StoreState& state) {
   std::string out;
-  Put(state.key_uses.empty() ? kVersion : kVersionWithKeys, &out);
+  Put(kVersionOfTwoDatabases, &out);
   PutText(state.store_id, &out);
   Put(state.group, &out);
   Put(state.next_queue_id, &out);
@@ -217,7 +219,6 @@ std::string Encode(const StoreState& state) {
   Put(state.clock.wall_ms, &out);
   Put(static_cast<uint8_t>(state.clock.synchronized), &out);
   Put(state.clock.off_since_wall_ms, &out);
-  if (state.key_uses.empty()) return out;
   Put(static_cast<uint8_t>(state.key_uses.size()), &out);
   for (const KeyUse& use : state.key_uses) {
     Put(use.key_id, &out);
@@ -229,7 +230,7 @@ std::string Encode(const StoreState& state) {
 std::optional<StoreState> DecodeStoreState(std::string_view value) {
   Reader in(value);
   const auto version = in.Take<uint8_t>();
-  if (version != kVersion && version != kVersionWithKeys) return std::nullopt;
+  if (version < kVersion || version > kVersionOfTwoDatabases) return std::nullopt;
   StoreState state;
   state.store_id = in.TakeText();
   state.group = in.Take<uint64_t>();
@@ -244,7 +245,7 @@ std::optional<StoreState> DecodeStoreState(std::string_view value) {
   state.clock.wall_ms = in.Take<int64_t>();
   state.clock.synchronized = in.Take<uint8_t>() != 0;
   state.clock.off_since_wall_ms = in.Take<int64_t>();
-  const int uses = version == kVersionWithKeys ? in.Take<uint8_t>() : 0;
+  const int uses = version >= kVersionWithKeys ? in.Take<uint8_t>() : 0;
   for (int i = 0; i < uses && in.ok(); ++i) {
     const auto key_id = in.Take<uint64_t>();
     state.key_uses.push_back({.key_id = key_id, .last_used_edge_ms = in.Take<uint64_t>()});

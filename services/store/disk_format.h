@@ -12,16 +12,16 @@
 //               | 'v' key:byte*                                    → Entry
 //               | 'l' lease_id:u64                                 → Lease
 //               | 'm' lease_id:u64 key:byte*                       → empty: this key is bound to this lease
-//               | 'a'                                              → number:u64 of the last batch whose Rider is
-//               applied | 'c'                                              → empty: closed well | 'i' → Changes of
-//               blocks that are under way
+//               | 'a'                                              → number:u64, of the last Rider applied
+//               | 'c'                                              → empty: closed well
+//               | 'i'                                              → Changes of blocks, under way
 //   Rider       = number:u64 Changes of the batch beside its blocks; empty, if they ride on a block of another lane
 //   Changes     = (deleted:u8 key_length:u32 key:byte* value_length:u32 value:byte*)*
 //   text        = length:u16 byte*
 //   StoreState  = version:u8 store_id:text group:u64 next_queue_id:u64 next_lease_id:u64 revision:u64
 //   key_value_bytes:u64
 //                 corrupt_records:u64 Clock KeyUses?
-//                 version: 1 = without KeyUses, 2 = with
+//                 version: 1 = without KeyUses, 2 = with, 3 = with, and blocks in a database of their own
 //   Clock       = edge_ms:u64 boot_id:u64 since_boot_ms:u64 wall_ms:i64 synchronized:u8 off_since_wall_ms:i64
 //   KeyUses     = count:u8 (key_id:u64 last_used_edge_ms:u64){count}
 //   Queue       = version:u8=1 name:text incarnation:text full_policy:u8 bytes_max:u64 ttl_seconds:i32

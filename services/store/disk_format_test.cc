@@ -65,19 +65,29 @@ TEST(DiskFormatTest, QueueAndStateComeBackAsTheyWere) {
   EXPECT_FALSE(DecodeStoreState(encoded + "x").has_value());
 }
 
-TEST(DiskFormatTest, StateWithKeysIsOfAVersionOfItsOwn) {
+TEST(DiskFormatTest, StateOfOlderVersionsIsRead) {
   StoreState state;
-  const std::string without = Encode(state);
+  state.store_id = "id";
+  std::string one = Encode(state);
+  EXPECT_EQ(one[0], 3) << "an older store must not start where it does not find the blocks";
+  one[0] = 1;
+  one.pop_back();  // the number of keys
+  ASSERT_TRUE(DecodeStoreState(one).has_value());
+  EXPECT_EQ(DecodeStoreState(one)->store_id, "id");
+
   state.key_uses = {{.key_id = 0, .last_used_edge_ms = 5}, {.key_id = 0xfedcba9876543210, .last_used_edge_ms = 0}};
-  const std::string with = Encode(state);
-  EXPECT_EQ(without[0], 1) << "an older version reads a store whose encryption was never on";
-  EXPECT_EQ(with[0], 2);
-  const auto decoded = DecodeStoreState(with);
-  ASSERT_TRUE(decoded.has_value());
-  ASSERT_EQ(decoded->key_uses.size(), 2u);
-  EXPECT_EQ(decoded->key_uses[0].last_used_edge_ms, 5u);
-  EXPECT_EQ(decoded->key_uses[1].key_id, 0xfedcba9876543210);
-  EXPECT_FALSE(DecodeStoreState(with.substr(0, with.size() - 1)).has_value());
+  std::string two = Encode(state);
+  two[0] = 2;
+  for (const std::string& with : {two, Encode(state)}) {
+    const auto decoded = DecodeStoreState(with);
+    ASSERT_TRUE(decoded.has_value());
+    ASSERT_EQ(decoded->key_uses.size(), 2u);
+    EXPECT_EQ(decoded->key_uses[0].last_used_edge_ms, 5u);
+    EXPECT_EQ(decoded->key_uses[1].key_id, 0xfedcba9876543210);
+    EXPECT_FALSE(DecodeStoreState(with.substr(0, with.size() - 1)).has_value());
+  }
+  two[0] = 4;
+  EXPECT_FALSE(DecodeStoreState(two).has_value()) << "of a newer version";
 }
 
 TEST(DiskFormatTest, SealedTextsCutShortAreNotRead) {
