@@ -18,6 +18,7 @@ async function send(client, from) {
 
 runHub((hub) => runBehind(hub, [], async (edge, children, registry, edgeDevice) => {
   await edge.start();
+  await waitFor('the parent has synced', () => edge.identities().length > 0);
   const lowerDevice = (await registry.create({ deviceId: 'lower', capabilities: { iotEdge: true }, parentScopes: [edgeDevice.deviceScope] })).responseBody;
   const leaf = (await registry.create({ deviceId: 'leaf', deviceScope: lowerDevice.deviceScope })).responseBody;
   const edgeHub = (await registry.getModule('lower', '$edgeHub')).responseBody;

@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 fail() { echo "monitoring_test: $*" >&2; exit 1; }
 
 # Every metric stands in the sources by its whole name.
-grep -rhoE '"holdfast_[a-z_]+"' "$root/services" "$root/lib" --include='*.cc' --exclude='*_test.cc' | tr -d '"' | sort -u >"$work/known"
+grep -rhoE '"holdfast_[a-z_]+"' "$root/services" "$root/lib" --include='*.cc' --include='*.h' --exclude='*_test.cc' | tr -d '"' | sort -u >"$work/known"
 grep -ohE 'holdfast_(auth|store|router|uplink)_[a-z_]+' "$root"/deploy/monitoring/* "$root/docs/metrics.md" | sed -E 's/_(bucket|sum|count)$//' | sort -u >"$work/named"
 unknown=$(comm -13 "$work/known" "$work/named")
 [ -z "$unknown" ] || fail "no process has these metrics: $unknown"
