@@ -233,6 +233,7 @@ async function loginAndStale(web, tab) {
   await tab.page.type('#token', web.token);
   await tab.page.keyboard.press('Enter');
   await tab.shows('#tile-link', /online/);
+  await tab.shows('#live', /^live$/);
   await web.stop();
   await tab.shows('#live', /no news for/);
   await web.start();
