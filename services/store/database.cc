@@ -295,6 +295,8 @@ absl::Status Database::ApplyRiders() {
 absl::Status Database::Write(Batch* batch) {
   absl::ReaderMutexLock lock(&mutex_);
   if (!open_) return Closed();
+  // The one of the two that did not fail would take it.
+  if (failed_) return absl::InternalError("an earlier write failed; the database must be opened again");
   absl::Status status = Dispatch(batch);
   failed_ = failed_ || !status.ok();
   return status;

@@ -104,6 +104,17 @@ TEST_F(DatabaseTest, P1_RiderIsNeededLongerThanItsBlock) {
   EXPECT_FALSE(database_->repaired());
 }
 
+TEST_F(DatabaseTest, P8_AfterAFailedWriteBothRefuseUntilTheyAreOpenedAgain) {
+  Open();
+  env_.FailNow(true);
+  EXPECT_FALSE(Write([](Batch& batch) { batch.Append(BlockKey(1, 10, 1), "block"); }).ok());
+  env_.FailNow(false);
+  const auto put = [](Batch& batch) { batch.Put(EntryKey("k"), "v"); };
+  EXPECT_FALSE(Write(put).ok()) << "the other database works, but is one with this one";
+  ASSERT_TRUE(database_->Reopen(/*repair=*/false).ok());
+  EXPECT_TRUE(Write(put).ok());
+}
+
 TEST_F(DatabaseTest, EntryThatRidesIsReadAtOnce) {
   Open();
   ASSERT_TRUE(Write([](Batch& batch) {
